@@ -1,0 +1,263 @@
+//! The deltas of one document, in the order in which they were applied here.
+//!
+//! That order is a linear extension of causality, so whoever receives the log from any point at
+//! which it stands, in order, can apply each delta in turn (Invariant 3). A log is cut at its old
+//! end; a peer that stands below the cut, the *floor*, needs a snapshot instead of a part.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::delta::Delta;
+use crate::frontier::Frontier;
+use crate::id::{Dot, ReplicaId};
+use crate::version::VersionVector;
+
+/// Deltas in local application order, behind a floor.
+#[derive(Clone, Debug, Default)]
+pub struct DeltaLog {
+    floor: VersionVector,
+    /// Floor and all deltas.
+    version: VersionVector,
+    deltas: VecDeque<Arc<Delta>>,
+    /// The position of the first delta kept.
+    start: u64,
+    /// The sum of the deltas' size hints.
+    bytes: usize,
+}
+
+/// A delta does not continue the log: one before it is missing, or it is in already. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the delta starts after transaction {after} of {replica}, the log ends at {have}")]
+pub struct LogError {
+    /// Whose transactions do not meet.
+    pub replica: ReplicaId,
+    /// Where the log ends.
+    pub have: u64,
+    /// Where the delta starts.
+    pub after: u64,
+}
+
+/// The log has been cut above the version asked for. Send a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the log has been cut above that version: a snapshot is needed")]
+pub struct BelowFloor;
+
+impl DeltaLog {
+    /// Starts an empty log of a document that stands at `floor`.
+    #[must_use]
+    pub fn new(floor: VersionVector) -> Self {
+        Self { version: floor.clone(), floor, ..Self::default() }
+    }
+
+    /// Returns the version below which no peer can be served.
+    #[must_use]
+    pub fn floor(&self) -> &VersionVector {
+        &self.floor
+    }
+
+    /// Returns the version at the end of the log: the document's.
+    #[must_use]
+    pub fn version(&self) -> &VersionVector {
+        &self.version
+    }
+
+    /// Returns the position of the first delta kept. Positions only grow; cutting renumbers nothing.
+    #[must_use]
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Returns the position behind the last delta.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.start + self.deltas.len() as u64
+    }
+
+    /// Returns how many deltas are kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.deltas.len()
+    }
+
+    /// Tells whether no delta is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.deltas.is_empty()
+    }
+
+    /// Returns roughly how many bytes the deltas kept would encode to.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Appends a delta that the document has just applied, and returns its position. A coalesced
+    /// one may overlap what is in the log already, as it may overlap what the document had.
+    ///
+    /// # Errors
+    /// [`LogError`] if it leaves a gap or brings nothing new.
+    pub fn push(&mut self, delta: Arc<Delta>) -> Result<u64, LogError> {
+        let gap = delta.ranges().find(|range| range.after > self.version.counter(range.replica));
+        let nothing = delta.is_covered_by(&self.version).then(|| delta.ranges().next()).flatten();
+        if let Some(range) = gap.or(nothing) {
+            let have = self.version.counter(range.replica);
+            return Err(LogError { replica: range.replica, have, after: range.after });
+        }
+        if let Some(need) = delta.needs.iter().find(|need| !self.version.covers(**need)) {
+            let have = self.version.counter(need.replica);
+            return Err(LogError { replica: need.replica, have, after: need.counter });
+        }
+        delta.advance(&mut self.version);
+        self.bytes += delta.size_hint();
+        self.deltas.push_back(delta);
+        Ok(self.end() - 1)
+    }
+
+    /// Returns the delta at a position; `None` if it was cut off or is not there yet.
+    #[must_use]
+    pub fn at(&self, position: u64) -> Option<&Arc<Delta>> {
+        let offset = position.checked_sub(self.start)?;
+        self.deltas.get(usize::try_from(offset).ok()?)
+    }
+
+    /// Tells whether a peer that stands at `version` can be served.
+    #[must_use]
+    pub fn serves(&self, version: &VersionVector) -> bool {
+        version.covers_all(&self.floor)
+    }
+
+    /// Yields what a peer at `version` lacks, in order, with positions. O(deltas kept).
+    ///
+    /// # Errors
+    /// [`BelowFloor`] if part of it has been cut off.
+    pub fn since<'a>(
+        &'a self,
+        version: &'a VersionVector,
+    ) -> Result<impl Iterator<Item = (u64, &'a Arc<Delta>)> + 'a, BelowFloor> {
+        if !self.serves(version) {
+            return Err(BelowFloor);
+        }
+        let all = (self.start..).zip(&self.deltas);
+        Ok(all.filter(|(_, delta)| !delta.is_covered_by(version)))
+    }
+
+    /// Looks for a transaction that this log and a peer's frontier name alike and mean differently:
+    /// the chain hash in the log, where the peer stands, is not the peer's. O(deltas kept).
+    ///
+    /// [`Frontier::conflict_with`] sees only replicas at which both stand level; this sees those
+    /// at which the peer lags as well, unless the place has been cut off or lies inside a
+    /// coalesced delta. Ask before serving a peer: one that takes in a later part of another
+    /// history cannot tell any more.
+    #[must_use]
+    pub fn conflict_with(&self, peer: &Frontier) -> Option<Dot> {
+        let ranges = self.deltas.iter().flat_map(|delta| &delta.ranges);
+        let mut conflicts = ranges.filter_map(|chained| {
+            let (counter, chain) = peer.head(chained.range.replica)?;
+            let here = match counter {
+                _ if counter == chained.range.after => chained.chain_after,
+                _ if counter == chained.range.through => chained.chain_through,
+                _ => chain,
+            };
+            (here != chain).then_some(Dot::new(chained.range.replica, counter))
+        });
+        conflicts.next()
+    }
+
+    /// Cuts the oldest deltas off until at most `bytes_max` are kept.
+    pub fn truncate_to_bytes(&mut self, bytes_max: usize) {
+        while self.bytes > bytes_max {
+            self.cut_first();
+        }
+    }
+
+    /// Cuts off the deltas at the old end that `version` covers.
+    pub fn truncate_covered(&mut self, version: &VersionVector) {
+        while self.deltas.front().is_some_and(|delta| delta.is_covered_by(version)) {
+            self.cut_first();
+        }
+    }
+
+    /// Follows a document that has merged a snapshot at `version`: raises the floor to it and drops
+    /// what it covers. The rest stays: applied on top of the snapshot, in order, it is still complete.
+    pub fn rebase(&mut self, version: &VersionVector) {
+        self.floor.merge(version);
+        self.version.merge(version);
+        // Positions may go up, never down: whoever holds one comes across every delta behind it
+        // again, and skips what it has had already.
+        let end = self.end();
+        let floor = &self.floor;
+        self.deltas.retain(|delta| !delta.is_covered_by(floor));
+        self.start = end - self.deltas.len() as u64;
+        self.bytes = self.deltas.iter().map(|delta| delta.size_hint()).sum();
+    }
+
+    fn cut_first(&mut self) {
+        if let Some(delta) = self.deltas.pop_front() {
+            delta.advance(&mut self.floor);
+            self.bytes -= delta.size_hint();
+            self.start += 1;
+        } else {
+            self.bytes = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::Document;
+
+    const A: ReplicaId = ReplicaId::from_u128(1);
+    const B: ReplicaId = ReplicaId::from_u128(2);
+
+    fn written(document: &mut Document) -> Arc<Delta> {
+        let mut tx = document.transact(0);
+        tx.counter("n").add(1).expect("small");
+        Arc::new(tx.commit().expect("written").delta)
+    }
+
+    #[test]
+    fn a_gap_and_a_repetition_are_refused() {
+        let mut document = Document::new(A);
+        let (first, second) = (written(&mut document), written(&mut document));
+        let mut log = DeltaLog::default();
+        assert_eq!(log.push(second.clone()), Err(LogError { replica: A, have: 0, after: 1 }));
+        assert_eq!(log.push(first.clone()), Ok(0));
+        assert_eq!(log.push(second), Ok(1));
+        assert_eq!(log.push(first), Err(LogError { replica: A, have: 2, after: 0 }));
+    }
+
+    #[test]
+    fn a_peer_below_the_floor_needs_a_snapshot() {
+        let mut document = Document::new(A);
+        let mut log = DeltaLog::default();
+        for _ in 0..3 {
+            log.push(written(&mut document)).expect("in order");
+        }
+        log.truncate_covered(&VersionVector::from_iter([(A, 2)]));
+        assert_eq!((log.start(), log.len(), log.floor().counter(A)), (2, 1, 2));
+        let behind = VersionVector::from_iter([(A, 1)]);
+        assert!(log.since(&behind).is_err());
+        let level = VersionVector::from_iter([(A, 2)]);
+        assert_eq!(log.since(&level).expect("at the floor").map(|(at, _)| at).collect::<Vec<_>>(), [2]);
+        log.truncate_to_bytes(0);
+        assert_eq!((log.len(), log.floor().counter(A), log.bytes()), (0, 3, 0));
+    }
+
+    #[test]
+    fn rebasing_keeps_what_the_snapshot_lacks() {
+        let (mut a, mut b) = (Document::new(A), Document::new(B));
+        let mut log = DeltaLog::default();
+        log.push(written(&mut a)).expect("in order");
+        let theirs = written(&mut b);
+        a.merge(&b.snapshot()).expect("no conflict");
+        log.rebase(&b.version());
+        assert_eq!(log.floor().counter(B), 1);
+        assert_eq!((log.start(), log.len()), (0, 1));
+        assert!(log.push(theirs).is_err());
+        b.apply(log.since(&b.version()).expect("served").next().expect("one").1).expect("complete");
+        assert_eq!(a, b);
+    }
+}

@@ -1,0 +1,92 @@
+//! A document's content and version at one moment, without its identity.
+//!
+//! Taking one copies nothing: a snapshot shares the document's tables, and a later write copies
+//! the small table that it touches. So a slow reader or a peer being brought up never holds up a
+//! writer.
+
+use crate::codec::DecodeError;
+use crate::delta::Delta;
+use crate::digest::Digest;
+use crate::document::ApplyError;
+use crate::frontier::Frontier;
+use crate::read::MapRef;
+use crate::state::State;
+use crate::version::VersionVector;
+
+/// A whole document at one version. Cloning is O(1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    state: State,
+}
+
+impl Snapshot {
+    /// Returns the empty document at the empty version.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { state: State::default() }
+    }
+
+    pub(crate) fn from_state(state: State) -> Self {
+        Self { state }
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn into_state(self) -> State {
+        self.state
+    }
+
+    /// Returns the version at which it was taken. O(replicas).
+    #[must_use]
+    pub fn version(&self) -> VersionVector {
+        self.state.context.version()
+    }
+
+    /// Returns the version and the chain hash of each replica at it. O(replicas).
+    #[must_use]
+    pub fn frontier(&self) -> Frontier {
+        self.state.frontier()
+    }
+
+    /// Returns the hash of the content. O(1).
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.state.digest
+    }
+
+    /// Reads the content.
+    #[must_use]
+    pub fn root(&self) -> MapRef<'_> {
+        MapRef::root(&self.state)
+    }
+
+    /// Moves the snapshot on by one delta: what a store does with a snapshot and the deltas after
+    /// it, those of its own replica included. O(entries of the delta × log n).
+    ///
+    /// A delta that the version covers already changes nothing.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; nothing has changed.
+    pub fn apply(&mut self, delta: &Delta) -> Result<(), ApplyError> {
+        if self.state.admits(delta)? {
+            self.state.apply(delta, None);
+        }
+        Ok(())
+    }
+
+    /// Returns the canonical bytes: equal documents have equal bytes on every machine. O(n log n).
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        self.state.encode()
+    }
+
+    /// Reads a snapshot; every byte must belong to it. O(bytes), and allocates in proportion.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for whatever [`encode`](Self::encode) would not have written, damage included.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        State::decode(bytes).map(Self::from_state)
+    }
+}

@@ -1,0 +1,228 @@
+//! Applying one delta: check everything, then change; nothing in between can fail.
+
+use super::recorder::Recorder;
+use super::{Effects, State};
+use crate::clock::Stamp;
+use crate::context::{Context, LocalDot, TooManyReplicas};
+use crate::delta::{CounterDelta, Delta, LeafDelta, MapDelta, NodeDelta, OwnWrite, SetDelta};
+use crate::digest::PathHash;
+use crate::document::ApplyError;
+use crate::dots::Dots;
+use crate::id::{Dot, ReplicaId};
+use crate::limits::REPLICAS_MAX;
+use crate::node::{CounterEntry, CounterNode, MapNode, Node, RegisterEntry, RegisterNode, SetNode};
+use crate::value::Value;
+
+impl State {
+    /// Checks whether `delta` can be applied: `Ok(false)` if it is covered already.
+    pub(crate) fn admits(&self, delta: &Delta) -> Result<bool, ApplyError> {
+        let mut covered = true;
+        for chained in &delta.ranges {
+            let range = chained.range;
+            let have = self.context.counter_of(range.replica);
+            if have < range.after {
+                return Err(ApplyError::Gap { replica: range.replica, have, after: range.after });
+            }
+            let chain = self.chain_of(range.replica);
+            let expected = if have == range.after {
+                chained.chain_after
+            } else if have == range.through {
+                chained.chain_through
+            } else {
+                chain
+            };
+            if chain != expected {
+                return Err(ApplyError::IdentityConflict { dot: Dot::new(range.replica, have) });
+            }
+            covered &= have >= range.through;
+        }
+        if covered {
+            return Ok(false);
+        }
+        if let Some(dot) = delta.needs.iter().find(|dot| self.context.counter_of(dot.replica) < dot.counter) {
+            return Err(ApplyError::Uncovered { dot: *dot });
+        }
+        let strangers = delta.ranges.iter().filter(|chained| self.context.index(chained.range.replica).is_none());
+        if self.context.len() + strangers.count() > REPLICAS_MAX {
+            return Err(TooManyReplicas.into());
+        }
+        Ok(true)
+    }
+
+    /// Applies a delta that [`admits`](Self::admits) let through, to the document of replica `own` or
+    /// to nobody's. O(entries of the delta × log).
+    pub(crate) fn apply(&mut self, delta: &Delta, own: Option<ReplicaId>) -> Effects {
+        for chained in &delta.ranges {
+            self.intern(chained.range.replica).expect("admits has counted the replicas");
+        }
+        let context = self.context.clone();
+        let own = own.and_then(|own| context.index(own));
+        let recorder = Recorder::new(&context, own, &mut self.digest);
+        let mut applier = Applier { rule: Rule { delta, context: &context }, recorder };
+        applier.map(&mut self.root, &delta.body, PathHash::default());
+        let effects = applier.recorder.finish();
+        drop(context);
+        for chained in &delta.ranges {
+            let index = self.intern(chained.range.replica).expect("numbered above");
+            self.advance(index, chained.range.through, chained.chain_through);
+        }
+        effects
+    }
+}
+
+/// What a delta says of an entry.
+#[derive(Clone, Copy)]
+struct Rule<'a> {
+    delta: &'a Delta,
+    /// As it was before the delta: what it covers is not added again.
+    context: &'a Context,
+}
+
+impl Rule<'_> {
+    /// Tells whether an entry that is here goes: named, or inside the range and not listed as live.
+    fn supersedes<P>(self, leaf: &LeafDelta<P>, dot: LocalDot) -> bool {
+        let dot = self.context.dot(dot);
+        if leaf.superseded.binary_search(&dot).is_ok() {
+            return true;
+        }
+        // At most one is added for each replica, and it is that replica's latest word here.
+        let added = leaf.added.binary_search_by_key(&dot.replica, |(added, _)| added.replica);
+        match added.map(|at| leaf.added[at].0) {
+            Ok(added) if added >= dot => added > dot,
+            _ => self.delta.spans(dot),
+        }
+    }
+
+    /// Yields the entries that the delta adds and that are not covered here yet.
+    fn added<P>(self, leaf: &LeafDelta<P>) -> impl Iterator<Item = (LocalDot, &P)> {
+        leaf.added.iter().filter_map(move |(dot, content)| {
+            let local = self.context.local(*dot).expect("every replica of a range is numbered");
+            (!self.context.covers(local)).then_some((local, content))
+        })
+    }
+
+    /// Brings the dots of one entry to where they are after the delta.
+    fn change(self, dots: &mut Dots, leaf: &LeafDelta<()>) {
+        let kept = dots.iter().filter(|dot| !self.supersedes(leaf, *dot));
+        let after: Dots = kept.chain(self.added(leaf).map(|(dot, ())| dot)).collect();
+        *dots = after;
+    }
+}
+
+struct Applier<'a> {
+    rule: Rule<'a>,
+    recorder: Recorder<'a>,
+}
+
+impl Applier<'_> {
+    fn map(&mut self, map: &mut MapNode, delta: &MapDelta, at: PathHash) {
+        if let Some(leaf) = &delta.presence {
+            self.presence(&mut map.presence, leaf, at);
+        }
+        for (key, change) in delta.children.iter() {
+            self.recorder.enter(key);
+            let at = at.child(key);
+            let child = map.children.get_or_insert_with(key, || Node::new(key.kind));
+            self.node(child, change, at);
+            if child.is_vacant() {
+                map.children.remove(key);
+            }
+            self.recorder.leave();
+        }
+    }
+
+    fn node(&mut self, node: &mut Node, delta: &NodeDelta, at: PathHash) {
+        match (node, delta) {
+            (Node::Register(register), NodeDelta::Register(leaf)) => self.register(register, leaf, at),
+            (Node::Counter(counter), NodeDelta::Counter(delta)) => self.counter(counter, delta, at),
+            (Node::Set(set), NodeDelta::Set(delta)) => self.set(set, delta, at),
+            (Node::Map(map), NodeDelta::Map(delta)) => self.map(map, delta, at),
+            _ => unreachable!("a key's kind is its node's kind, in documents and in deltas"),
+        }
+    }
+
+    fn presence(&mut self, presence: &mut Dots, leaf: &LeafDelta<()>, at: PathHash) {
+        let before = presence.clone();
+        self.rule.change(presence, leaf);
+        if *presence != before {
+            self.recorder.presence(at, &before, presence);
+        }
+    }
+
+    fn set(&mut self, set: &mut SetNode, delta: &SetDelta, at: PathHash) {
+        if let Some(leaf) = &delta.presence {
+            self.presence(&mut set.presence, leaf, at);
+        }
+        let Self { rule, recorder } = self;
+        for (element, leaf) in delta.elements.iter() {
+            let changed = |before: &Dots, after: &Dots| recorder.element(at, element, before, after);
+            set.elements.update(element, |dots| rule.change(dots, leaf), changed);
+        }
+    }
+
+    fn register(&mut self, register: &mut RegisterNode, leaf: &LeafDelta<(Stamp, Value)>, at: PathHash) {
+        let before = register.entries.clone();
+        register.entries.retain(|entry| !self.rule.supersedes(leaf, entry.dot));
+        register.entries.extend(self.rule.added(leaf).map(|(dot, (stamp, value))| RegisterEntry {
+            dot,
+            stamp: *stamp,
+            value: value.clone(),
+        }));
+        if register.entries != before {
+            self.recorder.register(at, &before, register);
+        }
+    }
+
+    fn counter(&mut self, counter: &mut CounterNode, delta: &CounterDelta, at: PathHash) {
+        let shown = counter.visible_value();
+        for (owner, (through, write)) in delta.writes.iter() {
+            let dot =
+                self.rule.context.local(Dot::new(*owner, *through)).expect("every replica of a range is numbered");
+            if self.rule.context.covers(dot) {
+                continue;
+            }
+            let before = counter.entry(dot.replica()).copied();
+            let after = written(before, dot, *write);
+            self.recorder.counter_entry(at, before.as_ref(), after.as_ref());
+            counter.put(dot.replica(), after);
+        }
+        for (owner, (base, base_total)) in delta.resets.iter() {
+            let Some(index) = self.rule.context.index(*owner) else {
+                continue;
+            };
+            // No entry: its owner has taken it out already, knowing of this or another reset.
+            let Some(before) = counter.entry(index).copied() else {
+                continue;
+            };
+            let mut after = before;
+            after.reset(*base, *base_total);
+            if after != before {
+                self.recorder.counter_entry(at, Some(&before), Some(&after));
+                counter.put(index, Some(after));
+            }
+        }
+        self.recorder.counter(shown, counter);
+    }
+}
+
+/// Returns the owner's entry after its write.
+fn written(before: Option<CounterEntry>, dot: LocalDot, write: OwnWrite) -> Option<CounterEntry> {
+    let OwnWrite::Total { total, since } = write else {
+        return None;
+    };
+    let began = CounterEntry { dot, total, base: since.unwrap_or(0), base_total: 0 };
+    match before {
+        None => Some(began),
+        Some(mut entry) => {
+            let resumed = since.is_none();
+            // Continuing keeps the base that is known here; beginning anew has a base of its own,
+            // above every base of the count before it.
+            if resumed {
+                (entry.dot, entry.total) = (dot, total);
+            } else {
+                entry.merge(&began);
+            }
+            Some(entry)
+        }
+    }
+}

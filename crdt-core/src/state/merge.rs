@@ -1,0 +1,188 @@
+//! Merging two whole states: the classic rule, at every leaf of the tree.
+//!
+//! An entry on one side only survives unless the other side's version covers its dot: who covers a
+//! dot and lacks its entry has taken it out. Tables merge shard against shard, and shards that
+//! both share are skipped.
+//!
+//! Source: Bieniusa et al., "An optimized conflict-free replicated set" (2012); Almeida, Shoker,
+//! Baquero, "Delta state replicated data types" (2018), §7.
+
+use super::recorder::Recorder;
+use super::{Effects, State};
+use crate::context::{LocalDot, ReplicaIndex, TooManyReplicas};
+use crate::digest::PathHash;
+use crate::document::MergeError;
+use crate::dots::Dots;
+use crate::elements::Sides;
+use crate::id::{Dot, ReplicaId};
+use crate::limits::REPLICAS_MAX;
+use crate::node::{CounterEntry, CounterNode, MapNode, Node, RegisterEntry, RegisterNode, SetNode};
+use crate::path::Key;
+use crate::table::{Fuse, Outcome};
+
+impl State {
+    /// Checks whether `other` can be merged into the state of replica `own`.
+    pub(crate) fn accepts(&self, other: &Self, own: ReplicaId) -> Result<(), MergeError> {
+        if let Some(dot) = self.frontier().conflict_with(&other.frontier()) {
+            return Err(MergeError::IdentityConflict { dot });
+        }
+        let theirs = other.context.counter_of(own);
+        if theirs > self.context.counter_of(own) {
+            return Err(MergeError::OwnDot { dot: Dot::new(own, theirs) });
+        }
+        let strangers = other.context.ids().iter().filter(|id| self.context.index(**id).is_none()).count();
+        if self.context.len() + strangers > REPLICAS_MAX {
+            return Err(TooManyReplicas.into());
+        }
+        Ok(())
+    }
+
+    /// Merges a state that [`accepts`](Self::accepts) let through, and its version. O(entries of
+    /// both), less the tables that they share.
+    pub(crate) fn merge(&mut self, other: &Self, own: ReplicaId) -> Effects {
+        let sides = Sides::new(&mut self.context, &other.context).expect("accepts has counted the replicas");
+        let context = self.context.clone();
+        let recorder = Recorder::new(&context, context.index(own), &mut self.digest);
+        let mut merger = Merger { sides: &sides, recorder };
+        merger.map(&mut self.root, &other.root, PathHash::default());
+        let effects = merger.recorder.finish();
+        drop(context);
+        for ((id, counter), chain) in other.context.ids().iter().zip(other.context.counters()).zip(other.chains.iter())
+        {
+            let index = self.intern(*id).expect("numbered above");
+            self.advance(index, *counter, *chain);
+        }
+        effects
+    }
+}
+
+struct Merger<'a> {
+    /// What both have seen, before the merge.
+    sides: &'a Sides,
+    recorder: Recorder<'a>,
+}
+
+impl Merger<'_> {
+    fn map(&mut self, ours: &mut MapNode, theirs: &MapNode, at: PathHash) {
+        self.presence(&mut ours.presence, &theirs.presence, at);
+        ours.children.merge(&theirs.children, &mut Children { merger: self, at });
+    }
+
+    /// Merges two nodes of one kind.
+    fn node(&mut self, ours: &mut Node, theirs: &Node, at: PathHash) {
+        match (ours, theirs) {
+            (Node::Register(ours), Node::Register(theirs)) => self.register(ours, theirs, at),
+            (Node::Counter(ours), Node::Counter(theirs)) => self.counter(ours, theirs, at),
+            (Node::Set(ours), Node::Set(theirs)) => self.set(ours, theirs, at),
+            (Node::Map(ours), Node::Map(theirs)) => self.map(ours, theirs, at),
+            _ => unreachable!("a key's kind is its node's kind, in every document"),
+        }
+    }
+
+    fn set(&mut self, ours: &mut SetNode, theirs: &SetNode, at: PathHash) {
+        self.presence(&mut ours.presence, &theirs.presence, at);
+        let recorder = &mut self.recorder;
+        ours.elements.merge(&theirs.elements, self.sides, |element, before, after| {
+            recorder.element(at, element, before, after);
+        });
+    }
+
+    fn presence(&mut self, ours: &mut Dots, theirs: &Dots, at: PathHash) {
+        if let Some(after) = self.sides.merged(ours, theirs) {
+            self.recorder.presence(at, ours, &after);
+            *ours = after;
+        }
+    }
+
+    fn register(&mut self, ours: &mut RegisterNode, theirs: &RegisterNode, at: PathHash) {
+        let translated =
+            theirs.entries.iter().map(|entry| RegisterEntry { dot: self.sides.translated(entry.dot), ..entry.clone() });
+        let mut theirs: Vec<RegisterEntry> = translated.collect();
+        theirs.sort_unstable_by_key(|entry| entry.dot);
+        let has = |dot: LocalDot| theirs.binary_search_by_key(&dot, |entry| entry.dot).is_ok();
+        let gone = |entry: &RegisterEntry| self.sides.theirs_covers(entry.dot) && !has(entry.dot);
+        let news = |entry: &&RegisterEntry| !self.sides.mine_covers(entry.dot);
+        if !ours.entries.iter().any(gone) && !theirs.iter().any(|entry| news(&entry)) {
+            return;
+        }
+        let before = ours.entries.clone();
+        ours.entries.retain(|entry| !gone(entry));
+        ours.entries.extend(theirs.iter().filter(news).cloned());
+        self.recorder.register(at, &before, ours);
+    }
+
+    fn counter(&mut self, ours: &mut CounterNode, theirs: &CounterNode, at: PathHash) {
+        let shown = ours.visible_value();
+        let translated =
+            theirs.entries.iter().map(|entry| CounterEntry { dot: self.sides.translated(entry.dot), ..*entry });
+        let mut theirs: Vec<CounterEntry> = translated.collect();
+        theirs.sort_unstable_by_key(|entry| entry.dot);
+        let has = |owner: ReplicaIndex| theirs.binary_search_by_key(&owner, |entry| entry.dot.replica()).is_ok();
+        // Taken out by its owner: only the owner does, so whoever covers the entry and lacks it knows.
+        let gone: Vec<CounterEntry> = ours
+            .entries
+            .iter()
+            .filter(|entry| !has(entry.dot.replica()) && self.sides.theirs_covers(entry.dot))
+            .copied()
+            .collect();
+        for before in gone {
+            self.recorder.counter_entry(at, Some(&before), None);
+            ours.put(before.dot.replica(), None);
+        }
+        for entry in theirs {
+            let before = ours.entry(entry.dot.replica()).copied();
+            let after = match before {
+                None if self.sides.mine_covers(entry.dot) => continue,
+                None => entry,
+                Some(mut mine) => {
+                    mine.merge(&entry);
+                    mine
+                }
+            };
+            if before != Some(after) {
+                self.recorder.counter_entry(at, before.as_ref(), Some(&after));
+                ours.put(entry.dot.replica(), Some(after));
+            }
+        }
+        self.recorder.counter(shown, ours);
+    }
+}
+
+/// Merges the children of one map.
+struct Children<'m, 'a> {
+    merger: &'m mut Merger<'a>,
+    at: PathHash,
+}
+
+impl Children<'_, '_> {
+    /// Merges two nodes; false if ours stays as it is.
+    fn node(&mut self, key: &Key, ours: &mut Node, theirs: &Node) -> bool {
+        let before = self.merger.recorder.edits();
+        self.merger.recorder.enter(key);
+        self.merger.node(ours, theirs, self.at.child(key));
+        self.merger.recorder.leave();
+        self.merger.recorder.edits() != before
+    }
+}
+
+impl Fuse<Key, Node> for Children<'_, '_> {
+    fn mine(&mut self, key: &Key, mine: &Node) -> Outcome<Node> {
+        self.both(key, mine, &Node::new(key.kind))
+    }
+
+    fn theirs(&mut self, key: &Key, theirs: &Node) -> Option<Node> {
+        let mut node = Node::new(key.kind);
+        self.node(key, &mut node, theirs);
+        (!node.is_vacant()).then_some(node)
+    }
+
+    fn both(&mut self, key: &Key, mine: &Node, theirs: &Node) -> Outcome<Node> {
+        // A copy shares its tables: it costs a few pointers, and what does not change stays shared.
+        let mut node = mine.clone();
+        match self.node(key, &mut node, theirs) {
+            false => Outcome::Keep,
+            true if node.is_vacant() => Outcome::Drop,
+            true => Outcome::Put(node),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What every change of an entry passes through: the digest, the changes for users, and the
+//! counter entries of our own that were reset.
+
+use std::collections::BTreeSet;
+
+use crate::changes::{Change, Changed, Changes};
+use crate::clock::Stamp;
+use crate::context::{Context, ReplicaIndex};
+use crate::digest::{Digest, EntryHash, PRESENCE, PathHash, counter_payload, value_payload};
+use crate::dots::Dots;
+use crate::node::{CounterEntry, CounterNode, RegisterEntry, RegisterNode};
+use crate::path::{Key, Path};
+use crate::value::Value;
+
+/// What an apply or a merge does besides the entries themselves.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    pub(crate) changes: Changes,
+    /// Counters in which our own entry has been reset as a whole.
+    pub(crate) own_resets: BTreeSet<Path>,
+    /// The latest stamp among the values that registers now hold.
+    pub(crate) latest: Stamp,
+}
+
+/// Follows one walk through the tree.
+pub(super) struct Recorder<'a> {
+    pub(super) context: &'a Context,
+    own: Option<ReplicaIndex>,
+    digest: &'a mut Digest,
+    /// `None` while decoding, where nobody watches.
+    effects: Option<Effects>,
+    /// The keys from the root to where the walk is.
+    keys: Vec<Key>,
+    /// `keys` as a path, once something asked for it here.
+    path: Option<Path>,
+    /// How often entries have come or gone.
+    edits: u64,
+}
+
+impl<'a> Recorder<'a> {
+    /// Starts a walk that changes a document of replica `own`, as far as it is known there.
+    pub(super) fn new(context: &'a Context, own: Option<ReplicaIndex>, digest: &'a mut Digest) -> Self {
+        Self { context, own, digest, effects: Some(Effects::default()), keys: Vec::new(), path: None, edits: 0 }
+    }
+
+    /// Starts a walk that only sums up the digest.
+    pub(super) fn digesting(context: &'a Context, digest: &'a mut Digest) -> Self {
+        Self { context, own: None, digest, effects: None, keys: Vec::new(), path: None, edits: 0 }
+    }
+
+    pub(super) fn finish(self) -> Effects {
+        self.effects.unwrap_or_default()
+    }
+
+    /// Returns a number that has changed if, and only if, an entry has come or gone meanwhile.
+    pub(super) fn edits(&self) -> u64 {
+        self.edits
+    }
+
+    fn add(&mut self, entry: EntryHash) {
+        self.digest.add(entry);
+        self.edits += 1;
+    }
+
+    fn subtract(&mut self, entry: EntryHash) {
+        self.digest.subtract(entry);
+        self.edits += 1;
+    }
+
+    pub(super) fn enter(&mut self, key: &Key) {
+        self.keys.push(key.clone());
+        self.path = None;
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.keys.pop();
+        self.path = None;
+    }
+
+    fn changed(&mut self, what: impl FnOnce() -> Changed) {
+        if let Some(effects) = &mut self.effects {
+            let path = self.path.get_or_insert_with(|| Path::from(&self.keys[..])).clone();
+            effects.changes.0.push(Change { path, what: what() });
+        }
+    }
+
+    pub(super) fn presence(&mut self, at: PathHash, before: &Dots, after: &Dots) {
+        self.dots(at, PRESENCE, before, after);
+        match (before.is_empty(), after.is_empty()) {
+            (true, false) => self.changed(|| Changed::Created),
+            (false, true) => self.changed(|| Changed::Cleared),
+            _ => {}
+        }
+    }
+
+    pub(super) fn element(&mut self, at: PathHash, element: &Value, before: &Dots, after: &Dots) {
+        self.dots(at, value_payload(element, 0), before, after);
+        match (before.is_empty(), after.is_empty()) {
+            (true, false) => self.changed(|| Changed::Inserted(element.clone())),
+            (false, true) => self.changed(|| Changed::Removed(element.clone())),
+            _ => {}
+        }
+    }
+
+    fn dots(&mut self, at: PathHash, payload: u64, before: &Dots, after: &Dots) {
+        for dot in before.iter() {
+            self.subtract(at.entry(self.context.dot(dot), payload));
+        }
+        for dot in after.iter() {
+            self.add(at.entry(self.context.dot(dot), payload));
+        }
+    }
+
+    pub(super) fn register(&mut self, at: PathHash, before: &[RegisterEntry], after: &RegisterNode) {
+        for entry in before {
+            self.subtract(self.register_entry(at, entry));
+        }
+        for entry in &after.entries {
+            self.add(self.register_entry(at, entry));
+        }
+        let context = self.context;
+        self.changed(|| Changed::Register {
+            value: after.winner(context).map(|winner| winner.value.clone()),
+            values: after.entries.len(),
+        });
+        if let Some(effects) = &mut self.effects {
+            let stamps = after.entries.iter().map(|entry| entry.stamp);
+            effects.latest = stamps.fold(effects.latest, Stamp::max);
+        }
+    }
+
+    fn register_entry(&self, at: PathHash, entry: &RegisterEntry) -> EntryHash {
+        at.entry(self.context.dot(entry.dot), value_payload(&entry.value, entry.stamp.as_u64()))
+    }
+
+    /// Notes one replica's entry of a counter before and after.
+    pub(super) fn counter_entry(&mut self, at: PathHash, before: Option<&CounterEntry>, after: Option<&CounterEntry>) {
+        if let Some(before) = before {
+            self.subtract(self.counter_hash(at, before));
+        }
+        if let Some(after) = after {
+            self.add(self.counter_hash(at, after));
+            if !after.is_live()
+                && Some(after.dot.replica()) == self.own
+                && let Some(effects) = &mut self.effects
+            {
+                effects.own_resets.insert(Path::from(&self.keys[..]));
+            }
+        }
+    }
+
+    fn counter_hash(&self, at: PathHash, entry: &CounterEntry) -> EntryHash {
+        let payload = counter_payload(entry.total, entry.base, entry.base_total);
+        at.entry(self.context.dot(entry.dot), payload)
+    }
+
+    /// Notes what a counter showed before a change of its entries.
+    pub(super) fn counter(&mut self, shown: Option<i128>, after: &CounterNode) {
+        let shows = after.visible_value();
+        if shows != shown {
+            self.changed(|| Changed::Counter(shows));
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The plain types: each is one value, usable alone, without a document and without a network.
+//!
+//! How do copies agree? Every mutator returns a *delta*; other copies [`apply`](OrSet::apply) it, or
+//! take in a whole copy with [`merge`](OrSet::merge). Both give the same value, in whatever order
+//! copies meet.
+//!
+//! The crate's front page has them in a table: what concurrent writes become, and in which order deltas
+//! may arrive.
+//!
+//! Who writes is an argument, never part of a value: a clone is another copy of the value, not a
+//! second writer with the same name. Deliberately absent: operations without deltas, tombstones.
+
+mod g_counter;
+mod lww_register;
+mod mv_register;
+mod or_set;
+mod pn_counter;
+mod totals;
+
+use thiserror::Error;
+
+pub use g_counter::{GCounter, GCounterDelta};
+pub use lww_register::{LwwRegister, LwwRegisterDelta, StampExhausted};
+pub use mv_register::{MvRegister, MvRegisterDelta};
+pub use or_set::{OrSet, OrSetDelta};
+pub use pn_counter::{PnCounter, PnCounterDelta};
+pub use totals::CounterOverflow;
+
+use crate::context::TooManyReplicas;
+use crate::id::{COUNTER_MAX, Dot};
+
+/// Why a delta was refused. The value is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DeltaError {
+    /// The delta builds on one that has not been applied. Nobody is at fault: apply that one first,
+    /// or merge a whole copy.
+    #[error("the delta of {missing} has to be applied first")]
+    Gap {
+        /// A transaction that is missing; there may be more.
+        missing: Dot,
+    },
+    /// The delta's writer would be one too many.
+    #[error(transparent)]
+    TooManyReplicas(#[from] TooManyReplicas),
+}
+
+/// Why a write was refused. The value is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The replica has spent all its dots, or somebody forged a version that says so. Write under
+    /// a new replica id.
+    #[error("the replica has made {COUNTER_MAX} transactions: write under a new id")]
+    CounterExhausted,
+    /// The writer would be one too many.
+    #[error(transparent)]
+    TooManyReplicas(#[from] TooManyReplicas),
+}
+
+/// Tells whether deserialised dots could have been spent: counters in range, strictly ascending.
+fn are_valid(dots: &[Dot]) -> bool {
+    dots.iter().all(|dot| (1..=COUNTER_MAX).contains(&dot.counter)) && dots.is_sorted_by(|a, b| a < b)
+}

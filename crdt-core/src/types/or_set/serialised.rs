@@ -1,0 +1,132 @@
+//! The add-wins set as it is serialised, and the checks on what is read back.
+//!
+//! A forged state must not break what the set relies on: counters in range, every dot covered by the
+//! version, no element without a dot. One value has one form: everything ascending.
+
+use std::hash::Hash;
+
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::{Change, OrSet, OrSetDelta};
+use crate::id::Dot;
+use crate::types::are_valid;
+use crate::version::VersionVector;
+
+impl<E: Ord + Serialize> Serialize for OrSet<E> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut parts = serializer.serialize_struct("OrSet", 2)?;
+        parts.serialize_field("version", &self.version())?;
+        parts.serialize_field("elements", &self.sorted(&self.elements))?;
+        parts.end()
+    }
+}
+
+impl<'de, E: Clone + Ord + Hash + Deserialize<'de>> Deserialize<'de> for OrSet<E> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Parts::deserialize(deserializer)?.try_into().map_err(de::Error::custom)
+    }
+}
+
+/// A set as it is deserialised, before it is checked.
+#[derive(Deserialize)]
+#[serde(rename = "OrSet")]
+struct Parts<E> {
+    version: VersionVector,
+    elements: Vec<(E, Vec<Dot>)>,
+}
+
+impl<E: Clone + Ord + Hash> TryFrom<Parts<E>> for OrSet<E> {
+    type Error = String;
+
+    fn try_from(parts: Parts<E>) -> Result<Self, String> {
+        if !parts.elements.is_sorted_by(|a, b| a.0 < b.0) {
+            return Err("elements are not ascending".into());
+        }
+        let mut set = Self::new();
+        for (replica, counter) in parts.version.iter() {
+            let index = set.context.intern(replica).map_err(|error| error.to_string())?;
+            set.context.raise(index, counter);
+        }
+        for (element, dots) in parts.elements {
+            if dots.is_empty() || !are_valid(&dots) {
+                return Err("dots are missing, or not ascending, or a counter is out of range".into());
+            }
+            let local = set.covered(&dots).map_err(|_| "a dot is not covered by the version")?;
+            set.elements.insert(element, local);
+        }
+        Ok(set)
+    }
+}
+
+/// A delta as it is deserialised, before it is checked.
+#[derive(Deserialize)]
+#[serde(rename = "OrSetDelta")]
+pub(super) struct DeltaParts<E> {
+    dot: Dot,
+    changes: Vec<Change<E>>,
+}
+
+impl<E> TryFrom<DeltaParts<E>> for OrSetDelta<E> {
+    type Error = &'static str;
+
+    fn try_from(parts: DeltaParts<E>) -> Result<Self, Self::Error> {
+        if !are_valid(&[parts.dot]) || !parts.changes.iter().all(|change| are_valid(&change.superseded)) {
+            return Err("dots are not ascending, or a counter is out of range");
+        }
+        Ok(Self { dot: parts.dot, changes: parts.changes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{COUNTER_MAX, ReplicaId};
+    use crate::types::WriteError;
+
+    const A: ReplicaId = ReplicaId::from_u128(1);
+
+    fn elements(set: &OrSet<u8>) -> Vec<u8> {
+        set.iter().copied().collect()
+    }
+
+    #[test]
+    fn forged_states_and_deltas_are_refused() {
+        let id = "00000000-0000-0000-0000-000000000001";
+        let dot = |counter| format!(r#"{{"replica":"{id}","counter":{counter}}}"#);
+        let state =
+            |counter: u64, elements: &str| format!(r#"{{"version":{{"{id}":{counter}}},"elements":[{elements}]}}"#);
+        let read = |json: &str| serde_json::from_str::<OrSet<u8>>(json);
+        let one = |dots: &str| format!("[7,[{dots}]]");
+        assert_eq!(elements(&read(&state(1, &one(&dot(1)))).unwrap()), [7]);
+        let unsorted = format!("[8,[{}]],[7,[{}]]", dot(1), dot(1));
+        let forged = [
+            one(&dot(2)),
+            one(&dot(0)),
+            one(""),
+            one(&format!("{},{}", dot(1), dot(1))),
+            one(&dot(u64::MAX)),
+            unsorted,
+        ];
+        for elements in forged {
+            assert!(read(&state(1, &elements)).is_err(), "{elements}");
+        }
+        assert!(read(&state(COUNTER_MAX + 1, "")).is_err());
+        assert!(read(&state(0, "")).is_err());
+        for counter in [0, COUNTER_MAX + 1] {
+            let delta = format!(r#"{{"dot":{},"changes":[]}}"#, dot(counter));
+            assert!(serde_json::from_str::<OrSetDelta<u8>>(&delta).is_err());
+        }
+    }
+
+    #[test]
+    fn a_replica_that_has_spent_its_last_dot_writes_no_more() {
+        let id = "00000000-0000-0000-0000-000000000001";
+        let json = format!(r#"{{"version":{{"{id}":{}}},"elements":[]}}"#, COUNTER_MAX - 1);
+        let mut set: OrSet<u8> = serde_json::from_str(&json).unwrap();
+        assert!(set.insert(A, 1).is_ok());
+        assert_eq!(set.insert(A, 2), Err(WriteError::CounterExhausted));
+        assert_eq!(set.remove(A, &1), Err(WriteError::CounterExhausted));
+        assert_eq!(elements(&set), [1]);
+    }
+}

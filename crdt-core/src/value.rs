@@ -1,0 +1,234 @@
+//! What a register or a set element holds.
+//!
+//! Values are compared and ordered totally, floats included, because they serve as set elements
+//! and their order reaches bytes. Text and bytes are shared: copying a value copies a pointer.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// One scalar: what a register holds and a set consists of.
+///
+/// `Int(1)` and `Float(1.0)` are different values.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Value {
+    /// Nothing; not the same as an absent register.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A floating-point number, totally ordered.
+    Float(Float),
+    /// Unicode text; at most [`VALUE_BYTES_MAX`](crate::limits::VALUE_BYTES_MAX) in a document.
+    Text(Arc<str>),
+    /// Bytes; at most [`VALUE_BYTES_MAX`](crate::limits::VALUE_BYTES_MAX) in a document.
+    Bytes(Arc<[u8]>),
+}
+
+impl Value {
+    /// Returns the text, if this is text.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns the whole number, if this is one.
+    #[must_use]
+    pub fn as_int(&self) -> Option<i64> {
+        match self {
+            Self::Int(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// Returns the truth value, if this is one.
+    #[must_use]
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// Returns the floating-point number, if this is one.
+    #[must_use]
+    pub fn as_float(&self) -> Option<f64> {
+        match self {
+            Self::Float(number) => Some(number.to_f64()),
+            _ => None,
+        }
+    }
+
+    /// Returns the bytes, if these are bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Returns the length of text or bytes; 0 for the rest.
+    #[must_use]
+    pub fn payload_len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            _ => 0,
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool(value) => value.fmt(f),
+            Self::Int(value) => value.fmt(f),
+            Self::Float(value) => value.to_f64().fmt(f),
+            Self::Text(value) => value.fmt(f),
+            Self::Bytes(value) => {
+                f.write_str("0x")?;
+                value.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+    }
+}
+
+/// A 64-bit float with a total order and one NaN, so that equal values have equal bytes.
+///
+/// Ordered as IEEE 754 totalOrder: −0.0 below 0.0, NaN above infinity.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "f64", into = "f64")]
+pub struct Float {
+    /// The bits of the number; every NaN has become [`Float::NAN`].
+    bits: u64,
+}
+
+impl Float {
+    /// The one NaN: quiet, positive, no payload.
+    const NAN: u64 = 0x7ff8_0000_0000_0000;
+
+    /// Returns the number.
+    #[must_use]
+    pub const fn to_f64(self) -> f64 {
+        f64::from_bits(self.bits)
+    }
+
+    /// Returns the canonical bits, as they are encoded.
+    #[must_use]
+    pub const fn to_bits(self) -> u64 {
+        self.bits
+    }
+}
+
+impl From<f64> for Float {
+    fn from(number: f64) -> Self {
+        Self { bits: if number.is_nan() { Self::NAN } else { number.to_bits() } }
+    }
+}
+
+impl From<Float> for f64 {
+    fn from(float: Float) -> Self {
+        float.to_f64()
+    }
+}
+
+impl Ord for Float {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.to_f64().total_cmp(&other.to_f64())
+    }
+}
+
+impl PartialOrd for Float {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Debug for Float {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_f64().fmt(f)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i32> for Value {
+    fn from(value: i32) -> Self {
+        Self::Int(value.into())
+    }
+}
+
+impl From<u32> for Value {
+    fn from(value: u32) -> Self {
+        Self::Int(value.into())
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self::Float(value.into())
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value.into())
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(value: &[u8]) -> Self {
+        Self::Bytes(value.into())
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(value: Vec<u8>) -> Self {
+        Self::Bytes(value.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_nan_is_one_value_and_the_zeros_are_two() {
+        let quiet = Value::from(f64::NAN);
+        let payload = Value::from(f64::from_bits(0xfff8_0000_0000_0123));
+        assert_eq!(quiet, payload);
+        assert_ne!(Value::from(0.0), Value::from(-0.0));
+    }
+
+    #[test]
+    fn floats_are_totally_ordered() {
+        let mut numbers: Vec<Float> = [f64::NAN, 1.0, -0.0, f64::NEG_INFINITY, 0.0].map(Float::from).to_vec();
+        numbers.sort();
+        let sorted: Vec<String> = numbers.iter().map(|n| format!("{n:?}")).collect();
+        assert_eq!(sorted, ["-inf", "-0.0", "0.0", "1.0", "NaN"]);
+    }
+}

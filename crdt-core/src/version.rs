@@ -1,0 +1,225 @@
+//! Version vectors: which transactions of which replica have been applied.
+//!
+//! A version holds one number a replica, the highest counter applied, and every lower one with it:
+//! there are no gaps and no exceptions to list. Whatever could leave a gap is refused before it
+//! gets here (Invariant 2), so comparing two versions is comparing numbers.
+//!
+//! Source: Parker et al., "Detection of mutual inconsistency in distributed systems" (1983).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::id::{COUNTER_MAX, Dot, ReplicaId};
+
+/// How two versions relate in causal order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Causality {
+    /// Both cover the same transactions.
+    Equal,
+    /// The other covers all of this one, and more.
+    Before,
+    /// This one covers all of the other, and more.
+    After,
+    /// Each covers something that the other lacks.
+    Concurrent,
+}
+
+/// Replica → highest counter applied. A replica that is absent counts as zero.
+///
+/// Ordered inside, so iteration and serialisation are the same on every machine.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "BTreeMap<ReplicaId, u64>", into = "BTreeMap<ReplicaId, u64>")]
+pub struct VersionVector {
+    /// Never holds a zero: absent and zero are one state, with one representation.
+    counters: BTreeMap<ReplicaId, u64>,
+}
+
+/// A version names a counter that no transaction can have: zero, or above [`COUNTER_MAX`]. Whoever
+/// made it is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{0} names no transaction: counters are 1 to {COUNTER_MAX}")]
+pub struct BadCounter(pub Dot);
+
+impl VersionVector {
+    /// Returns the version that covers nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { counters: BTreeMap::new() }
+    }
+
+    /// Returns the highest counter of `replica` that is covered; 0 if none is.
+    #[must_use]
+    pub fn counter(&self, replica: ReplicaId) -> u64 {
+        self.counters.get(&replica).copied().unwrap_or(0)
+    }
+
+    /// Returns the dot that the next transaction of `replica` spends; above [`COUNTER_MAX`] if it has
+    /// spent its last, so check before writing.
+    #[must_use]
+    pub fn next(&self, replica: ReplicaId) -> Dot {
+        Dot::new(replica, self.counter(replica) + 1)
+    }
+
+    /// Tells whether `dot` is covered.
+    #[must_use]
+    pub fn covers(&self, dot: Dot) -> bool {
+        dot.counter <= self.counter(dot.replica)
+    }
+
+    /// Tells whether everything that `other` covers is covered here too. O(replicas of `other` × log n).
+    #[must_use]
+    pub fn covers_all(&self, other: &Self) -> bool {
+        other.iter().all(|(replica, counter)| counter <= self.counter(replica))
+    }
+
+    /// Raises the counter of `replica` to `counter`, at most to [`COUNTER_MAX`]; a lower one changes
+    /// nothing.
+    pub fn raise(&mut self, replica: ReplicaId, counter: u64) {
+        let counter = counter.min(COUNTER_MAX);
+        if counter > self.counter(replica) {
+            self.counters.insert(replica, counter);
+        }
+    }
+
+    /// Takes in everything that `other` covers: the maximum per replica.
+    pub fn merge(&mut self, other: &Self) {
+        for (replica, counter) in other.iter() {
+            self.raise(replica, counter);
+        }
+    }
+
+    /// Tells how this version relates to `other` in causal order.
+    ///
+    /// ```
+    /// use crdt_core::{Causality, ReplicaId, VersionVector};
+    ///
+    /// let (a, b) = (ReplicaId::from_u128(1), ReplicaId::from_u128(2));
+    /// let left = VersionVector::from_iter([(a, 2), (b, 1)]);
+    /// let right = VersionVector::from_iter([(a, 1), (b, 3)]);
+    /// assert_eq!(left.causality(&right), Causality::Concurrent);
+    /// assert_eq!(left.causality(&VersionVector::new()), Causality::After);
+    /// ```
+    #[must_use]
+    pub fn causality(&self, other: &Self) -> Causality {
+        match (self.covers_all(other), other.covers_all(self)) {
+            (true, true) => Causality::Equal,
+            (true, false) => Causality::After,
+            (false, true) => Causality::Before,
+            (false, false) => Causality::Concurrent,
+        }
+    }
+
+    /// Tells whether each of the two covers something that the other lacks.
+    #[must_use]
+    pub fn is_concurrent(&self, other: &Self) -> bool {
+        self.causality(other) == Causality::Concurrent
+    }
+
+    /// Yields what is covered here and not by `other`: (replica, after, through), meaning the
+    /// counters `after + 1 ..= through`, in replica order.
+    pub fn difference<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (ReplicaId, u64, u64)> + 'a {
+        self.iter()
+            .map(|(replica, through)| (replica, other.counter(replica), through))
+            .filter(|(_, after, through)| through > after)
+    }
+
+    /// Yields (replica, counter) in replica order; counters are at least 1.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (ReplicaId, u64)> + '_ {
+        self.counters.iter().map(|(replica, counter)| (*replica, *counter))
+    }
+
+    /// Returns how many replicas have written something that is covered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.counters.len()
+    }
+
+    /// Tells whether nothing is covered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.counters.is_empty()
+    }
+
+    /// Returns the number of transactions covered, over all replicas.
+    #[must_use]
+    pub fn total(&self) -> u128 {
+        self.counters.values().map(|counter| u128::from(*counter)).sum()
+    }
+}
+
+impl FromIterator<(ReplicaId, u64)> for VersionVector {
+    fn from_iter<I: IntoIterator<Item = (ReplicaId, u64)>>(counters: I) -> Self {
+        let mut version = Self::new();
+        for (replica, counter) in counters {
+            version.raise(replica, counter);
+        }
+        version
+    }
+}
+
+impl TryFrom<BTreeMap<ReplicaId, u64>> for VersionVector {
+    type Error = BadCounter;
+
+    fn try_from(counters: BTreeMap<ReplicaId, u64>) -> Result<Self, BadCounter> {
+        let bad = counters.iter().find(|(_, counter)| !(1..=COUNTER_MAX).contains(*counter));
+        match bad {
+            Some((replica, counter)) => Err(BadCounter(Dot::new(*replica, *counter))),
+            None => Ok(Self { counters }),
+        }
+    }
+}
+
+impl From<VersionVector> for BTreeMap<ReplicaId, u64> {
+    fn from(version: VersionVector) -> Self {
+        version.counters
+    }
+}
+
+impl fmt::Debug for VersionVector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.counters.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: ReplicaId = ReplicaId::from_u128(1);
+    const B: ReplicaId = ReplicaId::from_u128(2);
+
+    #[test]
+    fn zero_and_absent_are_one_state() {
+        assert_eq!(VersionVector::from_iter([(A, 0)]), VersionVector::new());
+    }
+
+    #[test]
+    fn causality_distinguishes_all_four_cases() {
+        let none = VersionVector::new();
+        let a = VersionVector::from_iter([(A, 1)]);
+        let b = VersionVector::from_iter([(B, 1)]);
+        assert_eq!(a.causality(&a), Causality::Equal);
+        assert_eq!(none.causality(&a), Causality::Before);
+        assert_eq!(a.causality(&none), Causality::After);
+        assert!(a.is_concurrent(&b));
+    }
+
+    #[test]
+    fn a_counter_that_names_nothing_is_refused_where_it_is_read() {
+        let json = |counter: u64| format!("{{\"{A}\":{counter}}}");
+        let read = |counter| serde_json::from_str::<VersionVector>(&json(counter));
+        assert_eq!(read(COUNTER_MAX).unwrap().counter(A), COUNTER_MAX);
+        assert!(read(COUNTER_MAX + 1).is_err());
+        assert!(read(0).is_err());
+    }
+
+    #[test]
+    fn difference_lists_the_ranges_that_the_other_lacks() {
+        let newer = VersionVector::from_iter([(A, 5), (B, 2)]);
+        let older = VersionVector::from_iter([(A, 3), (B, 2)]);
+        assert_eq!(newer.difference(&older).collect::<Vec<_>>(), [(A, 3, 5)]);
+    }
+}
