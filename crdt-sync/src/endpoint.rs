@@ -1,0 +1,257 @@
+//! One replica's end of every link: its documents, its sessions, and the order of what they ask for.
+//!
+//! The endpoint itself only routes. What is said on one link is the business of
+//! `session`; what a document is beside its content, of `open_document`. Here they meet: in
+//! `links` (who may be linked), in `incoming` (what frames do to documents) and in `durable` (what
+//! becomes visible once it is on disk).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crdt_core::{Document, ReplicaId, Transaction};
+
+use crate::close::CloseReason;
+use crate::config::Config;
+use crate::document_id::DocumentId;
+use crate::error::{OpenError, TransactError};
+use crate::event::{Event, SessionStatus, Source};
+use crate::input::{Input, LinkId, Now, Ticket};
+use crate::output::{Output, Stored};
+use crate::session::{Context, Session};
+
+mod durable;
+mod incoming;
+mod links;
+mod open_document;
+mod open_documents;
+
+use durable::Requested;
+pub(crate) use open_document::{DocumentIndex, OpenDocument};
+pub(crate) use open_documents::OpenDocuments;
+
+/// One replica's end of every link, as a pure machine.
+///
+/// - *Ask*: [`document`](Self::document), [`documents`](Self::documents), [`session`](Self::session),
+///   [`sessions`](Self::sessions).
+/// - *Change*: [`open`](Self::open), [`transact`](Self::transact).
+/// - *Tell*: [`handle`](Self::handle) takes in whatever happened outside.
+/// - *Carry out*: call [`poll_output`](Self::poll_output) until `None` after each of the above, and do
+///   what it says in that order; call [`handle`](Self::handle) with [`Input::Timeout`] when the
+///   moment of [`poll_timeout`](Self::poll_timeout) has come.
+///
+/// It never waits, never fails on what a peer sends, and given the same calls does the same.
+#[derive(Debug)]
+pub struct Endpoint {
+    replica: ReplicaId,
+    config: Config,
+    now: Now,
+    documents: OpenDocuments,
+    sessions: BTreeMap<LinkId, Session>,
+    /// The one link of each live peer.
+    peers: BTreeMap<ReplicaId, LinkId>,
+    /// Tells this process apart from any other with the same identity: the first nonce it was given.
+    incarnation: Option<u64>,
+    links_opened: u64,
+    last_ticket: Ticket,
+    /// Writes asked for and not durable yet, by ascending ticket.
+    requested: VecDeque<Requested>,
+    outputs: VecDeque<Output>,
+    /// Sessions with something to send, served round robin.
+    ready: VecDeque<LinkId>,
+    timers: BTreeSet<(u64, LinkId)>,
+}
+
+impl Endpoint {
+    /// Makes an endpoint with no documents and no links.
+    #[must_use]
+    pub fn new(replica: ReplicaId, config: Config) -> Self {
+        Self {
+            replica,
+            config,
+            now: Now::default(),
+            documents: OpenDocuments::default(),
+            sessions: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            incarnation: None,
+            links_opened: 0,
+            last_ticket: Ticket(0),
+            requested: VecDeque::new(),
+            outputs: VecDeque::new(),
+            ready: VecDeque::new(),
+            timers: BTreeSet::new(),
+        }
+    }
+
+    /// Returns the identity under which transactions are made here.
+    #[must_use]
+    pub fn replica(&self) -> ReplicaId {
+        self.replica
+    }
+
+    /// Opens a document, empty or with what the store held, and offers it to every peer.
+    ///
+    /// If it is open already, nothing happens, whatever `stored` is.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing has changed.
+    pub fn open(&mut self, now: Now, id: &DocumentId, stored: Option<Stored>) -> Result<(), OpenError> {
+        self.advance(now);
+        self.open_index(id, stored).map(drop)
+    }
+
+    /// Returns an open document.
+    #[must_use]
+    pub fn document(&self, id: &DocumentId) -> Option<&Document> {
+        let index = self.documents.index(id)?;
+        self.documents.at(index).map(OpenDocument::document)
+    }
+
+    /// Yields the open documents by name.
+    pub fn documents(&self) -> impl Iterator<Item = (&DocumentId, &Document)> {
+        self.documents.by_name()
+    }
+
+    /// Runs a transaction on a document, which is opened if it is not.
+    ///
+    /// What `edit` did is visible here at once, and to peers once its [`Output::Persist`] is done.
+    ///
+    /// # Errors
+    /// [`TransactError`]; the document is unchanged.
+    pub fn transact<T, E>(
+        &mut self,
+        now: Now,
+        id: &DocumentId,
+        edit: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, TransactError<E>> {
+        self.advance(now);
+        let index = match self.documents.index(id) {
+            Some(index) => index,
+            None => self.open_index(id, None)?,
+        };
+        let document = self.documents.at_mut(index).expect("it was opened above, and none is ever closed");
+        let (value, taken) = document.transact(now.wall_ms, edit).map_err(TransactError::Edit)?;
+        if let Some(taken) = taken {
+            self.persist(index, taken, Source::Local, None);
+        }
+        Ok(value)
+    }
+
+    /// Takes in something that happened.
+    pub fn handle(&mut self, now: Now, input: Input<'_>) {
+        self.advance(now);
+        match input {
+            Input::LinkUp { link, nonce } => self.handle_link_up(link, nonce),
+            Input::LinkDown { link } => self.handle_link_down(link),
+            Input::Received { link, bytes } => self.handle_received(link, bytes),
+            Input::Persisted { ticket } => self.handle_persisted(ticket),
+            Input::Timeout => self.handle_timeout(),
+        }
+    }
+
+    /// Returns the next thing to do; `None` when there is nothing until the next input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
+            }
+            let link = self.ready.pop_front()?;
+            let Some(session) = self.sessions.get_mut(&link) else { continue };
+            let mut context =
+                Context { now_ms: self.now.monotonic_ms, config: &self.config, outputs: &mut self.outputs };
+            session.queued = session.poll_transmit(&mut self.documents, &mut context);
+            if session.queued {
+                self.ready.push_back(link);
+            }
+            self.settle(link);
+        }
+    }
+
+    /// Returns when to say [`Input::Timeout`] at the latest, in monotonic milliseconds.
+    ///
+    /// Ask again after every call of [`poll_output`](Self::poll_output) that returned `None`. Saying it
+    /// early or more than once does no harm.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<u64> {
+        self.timers.first().map(|(deadline_ms, _)| *deadline_ms)
+    }
+
+    /// Returns the figures of one link, if it is up. O(documents of the link).
+    #[must_use]
+    pub fn session(&self, link: LinkId) -> Option<SessionStatus> {
+        self.sessions.get(&link).map(Session::status)
+    }
+
+    /// Yields the figures of every link, by number. O(documents of the link) each.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionStatus> {
+        self.sessions.values().map(Session::status)
+    }
+
+    /// Time goes on, never back.
+    fn advance(&mut self, now: Now) {
+        self.now.monotonic_ms = self.now.monotonic_ms.max(now.monotonic_ms);
+        self.now.wall_ms = now.wall_ms;
+    }
+
+    fn open_index(&mut self, id: &DocumentId, stored: Option<Stored>) -> Result<DocumentIndex, OpenError> {
+        if let Some(index) = self.documents.index(id) {
+            return Ok(index);
+        }
+        let index = self.documents.open(id, self.replica, stored, self.config.documents_max)?;
+        for link in self.links() {
+            if let Some(session) = self.sessions.get_mut(&link) {
+                session.open(index);
+            }
+            self.settle(link);
+        }
+        Ok(index)
+    }
+
+    fn handle_timeout(&mut self) {
+        let now_ms = self.now.monotonic_ms;
+        let later = self.timers.split_off(&(now_ms.saturating_add(1), LinkId(0)));
+        for (_, link) in std::mem::replace(&mut self.timers, later) {
+            let Some(session) = self.sessions.get_mut(&link) else { continue };
+            session.armed_ms = None;
+            let context = Context { now_ms, config: &self.config, outputs: &mut self.outputs };
+            if let Err(reason) = session.handle_timeout(&context) {
+                self.close(link, reason);
+            }
+            self.settle(link);
+        }
+    }
+
+    /// Looks after a session that was just dealt with: its turn to send, and its timer.
+    ///
+    /// A timer is only moved forward when it must fire earlier; a late one finds nothing to do and
+    /// is set anew. So a message costs no timer.
+    fn settle(&mut self, link: LinkId) {
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        if !session.queued && session.has_work(self.now.monotonic_ms) {
+            session.queued = true;
+            self.ready.push_back(link);
+        }
+        let deadline_ms = session.deadline_ms(&self.config);
+        let is_past = |armed_ms| armed_ms <= self.now.monotonic_ms;
+        if session.armed_ms.is_none_or(|armed_ms| deadline_ms < armed_ms || is_past(armed_ms)) {
+            if let Some(armed_ms) = session.armed_ms.replace(deadline_ms) {
+                self.timers.remove(&(armed_ms, link));
+            }
+            self.timers.insert((deadline_ms, link));
+        }
+    }
+
+    /// Tells a peer to go, and forgets it.
+    fn close(&mut self, link: LinkId, reason: CloseReason) {
+        if let Some(status) = self.session(link).map(Box::new) {
+            self.outputs.push_back(Output::Close { link, reason, status });
+            self.handle_link_down(link);
+        }
+    }
+
+    fn links(&self) -> Vec<LinkId> {
+        self.sessions.keys().copied().collect()
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}

@@ -1,0 +1,112 @@
+//! Who may be linked: one live link per replica, and the same one at both ends.
+//!
+//! Two replicas that dial each other at the same moment get two links. Which one stays? Both ends must
+//! choose the same, without asking, and a link in use must not lose to one that was dialled later, or
+//! two redialling peers would take turns for ever. So each process numbers its links as they come up
+//! (the *ordinal*), hellos carry the number, and **the link that has the lower ordinal at the
+//! replica with the smaller id stays**. Both ends know both numbers, so they agree; a link dialled
+//! later has a higher number at both, so it loses.
+//!
+//! Two processes with one identity (a copied store) look the same at first. They are told apart by
+//! the *incarnation*: the first nonce that a process was given. Another incarnation is refused for as
+//! long as the first one lives, whatever the ordinals, so they never take turns either.
+//!
+//! A loser may be right, though: the link in place may be dead without this end knowing (a laptop
+//! that has changed networks, a process that was restarted). So each refusal also asks the link in
+//! place for a sign of life within [`Config::hello_timeout_ms`](crate::Config::hello_timeout_ms); if there is
+//! none, the next dial gets in.
+
+use super::Endpoint;
+use crate::close::CloseReason;
+use crate::event::Event;
+use crate::frame::{self, Hello};
+use crate::input::LinkId;
+use crate::session::{Context, Session};
+
+impl Endpoint {
+    pub(super) fn handle_link_up(&mut self, link: LinkId, nonce: u64) {
+        if self.sessions.contains_key(&link) {
+            return;
+        }
+        let incarnation = *self.incarnation.get_or_insert(nonce);
+        self.links_opened += 1;
+        let mut session = Session::new(link, self.links_opened, self.now.monotonic_ms);
+        let hello = frame::hello(&Hello {
+            replica: self.replica,
+            incarnation,
+            ordinal: self.links_opened,
+            nonce,
+            frame_bytes_max: self.config.frame_bytes_max.max(frame::FRAME_BYTES_MIN) as u64,
+            in_flight_bytes_max: self.config.in_flight_bytes_max as u64,
+            message_bytes_max: self.config.message_bytes_max as u64,
+        });
+        session.transmit(hello, &mut self.context());
+        self.sessions.insert(link, session);
+        self.settle(link);
+    }
+
+    pub(super) fn handle_link_down(&mut self, link: LinkId) {
+        let Some(session) = self.sessions.remove(&link) else { return };
+        if let Some(armed_ms) = session.armed_ms {
+            self.timers.remove(&(armed_ms, link));
+        }
+        if let Some(replica) = session.peer().map(|peer| peer.replica) {
+            self.peers.remove(&replica);
+            self.emit(Event::PeerDown { link, replica });
+        }
+    }
+
+    pub(super) fn handle_hello(&mut self, link: LinkId, hello: &Hello) -> Result<(), CloseReason> {
+        self.admit(link, hello)?;
+        let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
+        session.establish(hello, &self.config);
+        for index in self.documents.indices() {
+            session.open(index);
+        }
+        self.peers.insert(hello.replica, link);
+        self.emit(Event::PeerUp { link, replica: hello.replica });
+        Ok(())
+    }
+
+    /// Decides whether a peer that says hello may stay; closes the link that it replaces.
+    fn admit(&mut self, link: LinkId, hello: &Hello) -> Result<(), CloseReason> {
+        let replica = hello.replica;
+        if replica == self.replica {
+            if self.incarnation == Some(hello.incarnation) {
+                return Err(CloseReason::SelfLink);
+            }
+            self.emit(Event::DuplicateIdentity { link, replica });
+            return Err(CloseReason::DuplicateIdentity);
+        }
+        let Some(in_place) = self.peers.get(&replica).copied() else { return Ok(()) };
+        let (Some(old), Some(new)) = (self.sessions.get(&in_place), self.sessions.get(&link)) else { return Ok(()) };
+        let Some(old_peer) = old.peer() else { return Ok(()) };
+        if old_peer.incarnation != hello.incarnation {
+            self.doubt(in_place);
+            self.emit(Event::DuplicateIdentity { link, replica });
+            return Err(CloseReason::DuplicateIdentity);
+        }
+        let new_stays = match self.replica < replica {
+            true => new.ordinal() < old.ordinal(),
+            false => hello.ordinal < old_peer.ordinal,
+        };
+        if !new_stays {
+            self.doubt(in_place);
+            return Err(CloseReason::DuplicateLink);
+        }
+        self.close(in_place, CloseReason::DuplicateLink);
+        Ok(())
+    }
+
+    fn doubt(&mut self, link: LinkId) {
+        if let Some(session) = self.sessions.get_mut(&link) {
+            let context = Context { now_ms: self.now.monotonic_ms, config: &self.config, outputs: &mut self.outputs };
+            session.doubt(&context);
+        }
+        self.settle(link);
+    }
+
+    pub(super) fn context(&mut self) -> Context<'_> {
+        Context { now_ms: self.now.monotonic_ms, config: &self.config, outputs: &mut self.outputs }
+    }
+}

@@ -1,0 +1,284 @@
+//! One document with what replication needs beside it: its log, and how much of it is durable.
+//!
+//! What may a peer be told? Only what would survive a crash (Invariant 4), so beside the log's
+//! version stands the durable one, and beside the log's end the position up to which everything is
+//! durable. What cannot be cut at a position (a frontier, a snapshot) is taken as it is and held
+//! until the last write it contains is durable: see [`OpenDocument::requested`].
+
+use std::sync::{Arc, Weak};
+
+use crdt_core::{
+    ApplyError, Changes, Delta, DeltaLog, Document, MergeError, ReplicaId, Snapshot, Transaction, VersionVector,
+};
+
+use crate::document_id::DocumentId;
+use crate::error::OpenError;
+use crate::frame;
+use crate::input::Ticket;
+use crate::output::{Stored, Write};
+
+/// The longest frame that is kept for the next link; longer ones are rare and worth making again.
+const FRAME_KEPT_BYTES_MAX: usize = 4 << 10;
+
+/// A document's place in the endpoint's list; also the handle under which peers hear of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct DocumentIndex(pub(crate) u32);
+
+#[derive(Debug)]
+pub(crate) struct OpenDocument {
+    id: DocumentId,
+    index: DocumentIndex,
+    document: Document,
+    log: DeltaLog,
+    /// What the log's version was when everything in it was durable.
+    durable: VersionVector,
+    /// Every delta before this position of the log is durable.
+    durable_end: u64,
+    /// The last write that was asked for.
+    requested: Ticket,
+    /// The last write that is durable.
+    persisted: Ticket,
+    /// How often the floor was raised other than by dropping the oldest deltas.
+    rebases: u64,
+    /// The last delta that was made a frame as it is, by position: all links send the same bytes.
+    frame: Option<(u64, Arc<Vec<u8>>)>,
+    /// The last snapshot that was made a frame, by version, for as long as some link still sends it.
+    snapshot_frame: Option<(VersionVector, Weak<Vec<u8>>)>,
+}
+
+/// A change that was taken in and is to be made durable.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) write: Write,
+    pub(crate) changes: Changes,
+}
+
+/// A write that was asked for, and what is durable with it.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) ticket: Ticket,
+    pub(crate) document: DocumentIndex,
+    /// The end of the log right behind the write.
+    end: u64,
+    covers: Covers,
+}
+
+#[derive(Debug)]
+enum Covers {
+    Delta(Arc<Delta>),
+    Version(VersionVector),
+}
+
+impl OpenDocument {
+    pub(crate) fn new(index: DocumentIndex, id: DocumentId, replica: ReplicaId) -> Self {
+        Self {
+            id,
+            index,
+            document: Document::new(replica),
+            log: DeltaLog::new(VersionVector::new()),
+            durable: VersionVector::new(),
+            durable_end: 0,
+            requested: Ticket(0),
+            persisted: Ticket(0),
+            rebases: 0,
+            frame: None,
+            snapshot_frame: None,
+        }
+    }
+
+    /// Takes up what a store held.
+    pub(crate) fn restore(
+        index: DocumentIndex,
+        id: DocumentId,
+        replica: ReplicaId,
+        stored: Stored,
+    ) -> Result<Self, OpenError> {
+        let mut log = DeltaLog::new(stored.snapshot.version());
+        let mut snapshot = stored.snapshot;
+        for (position, delta) in stored.deltas.into_iter().enumerate() {
+            snapshot.apply(&delta).map_err(|error| OpenError::Stored { index: position, error })?;
+            if !delta.is_covered_by(log.version()) {
+                log.push(delta).expect("the document has applied it, so it continues the version");
+            }
+        }
+        let mut open = Self::new(index, id, replica);
+        open.document = Document::from_snapshot(replica, snapshot);
+        open.durable = log.version().clone();
+        open.durable_end = log.end();
+        open.log = log;
+        Ok(open)
+    }
+
+    pub(crate) fn id(&self) -> &DocumentId {
+        &self.id
+    }
+
+    pub(crate) fn index(&self) -> DocumentIndex {
+        self.index
+    }
+
+    pub(crate) fn document(&self) -> &Document {
+        &self.document
+    }
+
+    pub(crate) fn log(&self) -> &DeltaLog {
+        &self.log
+    }
+
+    pub(crate) fn version(&self) -> &VersionVector {
+        self.log.version()
+    }
+
+    pub(crate) fn durable(&self) -> &VersionVector {
+        &self.durable
+    }
+
+    pub(crate) fn durable_end(&self) -> u64 {
+        self.durable_end
+    }
+
+    pub(crate) fn rebases(&self) -> u64 {
+        self.rebases
+    }
+
+    /// The write that must be durable before the document as it stands may be shown to a peer.
+    pub(crate) fn requested(&self) -> Ticket {
+        self.requested
+    }
+
+    pub(crate) fn is_persisted(&self, ticket: Ticket) -> bool {
+        self.persisted >= ticket
+    }
+
+    pub(crate) fn is_durable(&self) -> bool {
+        self.persisted >= self.requested
+    }
+
+    /// Runs a local transaction. `Ok((value, None))` if it changed nothing.
+    pub(crate) fn transact<T, E>(
+        &mut self,
+        wall_ms: u64,
+        edit: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
+    ) -> Result<(T, Option<Taken>), E> {
+        let mut transaction = self.document.transact(wall_ms);
+        let value = edit(&mut transaction)?;
+        let committed = transaction.commit();
+        Ok((value, committed.map(|committed| self.append(committed.delta, committed.changes))))
+    }
+
+    /// Applies a delta of a peer. `Ok(None)` if all of it was here already.
+    pub(crate) fn apply(&mut self, delta: Delta) -> Result<Option<Taken>, ApplyError> {
+        let covered = delta.is_covered_by(self.version());
+        let changes = self.document.apply(&delta)?;
+        Ok((!covered).then(|| self.append(delta, changes)))
+    }
+
+    /// Merges the whole state of a peer. `Ok(None)` if all of it was here already.
+    pub(crate) fn merge(&mut self, snapshot: &Snapshot) -> Result<Option<Taken>, MergeError> {
+        let version = snapshot.version();
+        let covered = self.version().covers_all(&version);
+        let changes = self.document.merge(snapshot)?;
+        if covered {
+            return Ok(None);
+        }
+        self.log.rebase(&version);
+        self.rebases += 1;
+        // Rebasing may have moved another delta to the position.
+        self.frame = None;
+        let write = Write::Snapshot(self.document.snapshot());
+        Ok(Some(Taken { write, changes }))
+    }
+
+    fn append(&mut self, delta: Delta, changes: Changes) -> Taken {
+        let delta = Arc::new(delta);
+        self.log.push(Arc::clone(&delta)).expect("the document has taken it, so it continues the version");
+        Taken { write: Write::Delta(delta), changes }
+    }
+
+    /// Takes note that `write` was asked for under `ticket`.
+    pub(crate) fn request(&mut self, ticket: Ticket, write: &Write) -> Pending {
+        let covers = match write {
+            Write::Delta(delta) => Covers::Delta(Arc::clone(delta)),
+            Write::Snapshot(snapshot) => Covers::Version(snapshot.version()),
+        };
+        self.requested = ticket;
+        Pending { ticket, document: self.index, end: self.log.end(), covers }
+    }
+
+    /// Takes note that a write is durable. Comes in the order of the tickets.
+    pub(crate) fn persisted(&mut self, pending: &Pending) {
+        self.persisted = pending.ticket;
+        self.durable_end = pending.end;
+        match &pending.covers {
+            Covers::Delta(delta) => delta.advance(&mut self.durable),
+            Covers::Version(version) => self.durable.merge(version),
+        }
+    }
+
+    /// Drops the oldest deltas beyond `log_bytes_max`; peers that still lack them get a snapshot.
+    pub(crate) fn truncate_log(&mut self, log_bytes_max: usize) {
+        if self.log.bytes() > log_bytes_max {
+            self.log.truncate_to_bytes(log_bytes_max);
+        }
+    }
+
+    /// Returns the frame of one delta of the log as it is.
+    pub(crate) fn delta_frame(&mut self, position: u64) -> Option<Arc<Vec<u8>>> {
+        if let Some((cached, frame)) = &self.frame
+            && *cached == position
+        {
+            return Some(Arc::clone(frame));
+        }
+        let delta = self.log.at(position)?;
+        let frame = Arc::new(frame::delta(self.index.0, delta));
+        if frame.len() <= FRAME_KEPT_BYTES_MAX {
+            self.frame = Some((position, Arc::clone(&frame)));
+        }
+        Some(frame)
+    }
+
+    /// Returns the frame of a snapshot of this document, which was taken at `version`. Links that
+    /// send it at the same time share the bytes: there may be many slow ones.
+    pub(crate) fn snapshot_frame(&mut self, snapshot: &Snapshot, version: &VersionVector) -> Arc<Vec<u8>> {
+        if let Some((cached, frame)) = &self.snapshot_frame
+            && cached == version
+            && let Some(frame) = frame.upgrade()
+        {
+            return frame;
+        }
+        let frame = Arc::new(frame::snapshot(self.index.0, snapshot));
+        self.snapshot_frame = Some((version.clone(), Arc::downgrade(&frame)));
+        frame
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(document: &mut OpenDocument) {
+        let edit = document.transact(0, |tx| tx.counter("n").add(1));
+        assert!(edit.unwrap().1.is_some());
+    }
+
+    #[test]
+    fn links_share_the_frame_of_a_snapshot_until_none_sends_it_or_the_document_changes() {
+        let id = DocumentId::new("d").unwrap();
+        let mut document = OpenDocument::new(DocumentIndex(0), id, ReplicaId::from_u128(1));
+        write(&mut document);
+        let (snapshot, version) = (document.document().snapshot(), document.version().clone());
+        let first = document.snapshot_frame(&snapshot, &version);
+        assert!(Arc::ptr_eq(&first, &document.snapshot_frame(&snapshot, &version)));
+
+        write(&mut document);
+        let (later, later_version) = (document.document().snapshot(), document.version().clone());
+        let second = document.snapshot_frame(&later, &later_version);
+        assert_ne!(first, second);
+        assert_eq!(*second, frame::snapshot(0, &later));
+
+        let kept = Arc::downgrade(&second);
+        drop(second);
+        assert!(kept.upgrade().is_none(), "nothing is kept for nobody");
+        assert_eq!(*document.snapshot_frame(&snapshot, &version), *first);
+    }
+}

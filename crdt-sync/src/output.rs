@@ -1,0 +1,66 @@
+//! What an endpoint asks of its caller, to be carried out in order.
+
+use std::sync::Arc;
+
+use crdt_core::{Delta, Snapshot};
+
+use crate::close::CloseReason;
+use crate::document_id::DocumentId;
+use crate::event::{Event, SessionStatus};
+use crate::input::{LinkId, Ticket};
+
+/// Something to do. All of it comes out of [`Endpoint::poll_output`](crate::Endpoint::poll_output).
+#[derive(Debug)]
+pub enum Output {
+    /// Make this durable, then say [`Input::Persisted`](crate::Input::Persisted).
+    ///
+    /// Until then nothing of it is sent or acknowledged (Invariant 4). If the store fails, say
+    /// nothing, and stop the endpoint: what it holds can no longer be trusted to survive.
+    Persist {
+        /// Names this write.
+        ticket: Ticket,
+        /// The document it belongs to.
+        document: DocumentId,
+        /// What to write.
+        write: Write,
+    },
+    /// Send this as one binary message.
+    ///
+    /// While a link takes no more bytes, do not feed what it receives either: acknowledgements
+    /// are not subject to the peer's credit.
+    Transmit {
+        /// On which link.
+        link: LinkId,
+        /// The whole message.
+        bytes: Vec<u8>,
+    },
+    /// Close this link behind what was transmitted. The endpoint has forgotten it already.
+    Close {
+        /// Which one.
+        link: LinkId,
+        /// Why; [`CloseReason::code`] is for the closing handshake.
+        reason: CloseReason,
+        /// Its last figures. [`Endpoint::session`](crate::Endpoint::session) has none any more.
+        status: Box<SessionStatus>,
+    },
+    /// Tell the application.
+    Event(Event),
+}
+
+/// What to make durable.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Append this to the document's log.
+    Delta(Arc<Delta>),
+    /// Replace all that is held for the document, its log included.
+    Snapshot(Snapshot),
+}
+
+/// What a store held for a document.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The last snapshot; [`Snapshot::empty`] if there was none.
+    pub snapshot: Snapshot,
+    /// The deltas written after it, in the order in which they were written.
+    pub deltas: Vec<Arc<Delta>>,
+}

@@ -1,0 +1,455 @@
+//! The conversation over one link, from hello to the end. Its state dies with the link.
+//!
+//! A session knows its peer, its credit, its timers, and per document how far that peer has got. It
+//! never looks through all documents: those with something to send stand in two queues, one for
+//! control frames and one for data, each document at most once, served round robin. What a document
+//! has to send is made when its turn comes, from the log as it is then, so nothing encoded is ever
+//! queued.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crdt_core::ReplicaId;
+
+use crate::close::CloseReason;
+use crate::config::Config;
+use crate::endpoint::{DocumentIndex, OpenDocument, OpenDocuments};
+use crate::event::{Event, SessionStatus};
+use crate::frame::{self, Frame, Hello, Rejection};
+use crate::input::LinkId;
+use crate::output::Output;
+
+mod assembly;
+mod control;
+mod credit;
+mod liveness;
+mod progress;
+mod stream;
+
+use assembly::{Incoming, Outgoing};
+use credit::Credit;
+use liveness::Liveness;
+pub(crate) use progress::{OfferState, Progress};
+
+/// The time, and where outputs go.
+pub(crate) struct Context<'a> {
+    pub(crate) now_ms: u64,
+    pub(crate) config: &'a Config,
+    pub(crate) outputs: &'a mut VecDeque<Output>,
+}
+
+impl Context<'_> {
+    pub(crate) fn emit(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    link: LinkId,
+    /// The place of this link among all of this endpoint's.
+    ordinal: u64,
+    peer: Option<Peer>,
+    liveness: Liveness,
+    credit: Credit,
+    progress: BTreeMap<DocumentIndex, Progress>,
+    /// The peer's handles.
+    handles: BTreeMap<u32, DocumentIndex>,
+    /// An offer was ignored: documents opened from now on ask for it again.
+    ignored_offers: bool,
+    control: VecDeque<DocumentIndex>,
+    data: VecDeque<DocumentIndex>,
+    /// Documents that wait for `outgoing` to be through, to send parts of their own.
+    waiting: VecDeque<DocumentIndex>,
+    /// Answers to offers of documents that are not open here, by the peer's handles.
+    refusals: VecDeque<(u32, Rejection)>,
+    outgoing: Option<Outgoing>,
+    incoming: Incoming,
+    /// The next data frame is this long and has to wait for credit.
+    blocked: Option<usize>,
+    digests_due: BTreeSet<(u64, DocumentIndex)>,
+    counts: Counts,
+    /// Stands in the endpoint's queue of sessions with something to send.
+    pub(crate) queued: bool,
+    /// When the endpoint will next look at the timers.
+    pub(crate) armed_ms: Option<u64>,
+}
+
+/// Who is at the other end, and what both ends have agreed on.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) replica: ReplicaId,
+    pub(crate) incarnation: u64,
+    pub(crate) ordinal: u64,
+    message_bytes_max: u64,
+    frame_bytes_max: usize,
+    /// How much of a payload goes into one data frame.
+    chunk_bytes_max: usize,
+}
+
+/// The figures of the link. They stop at the end of `u64`: a delta may claim to hold 2⁴⁸ transactions,
+/// and may be sent again as often as the peer likes.
+#[derive(Debug, Default)]
+struct Counts {
+    bytes_sent: u64,
+    bytes_received: u64,
+    deltas_sent: u64,
+    deltas_received: u64,
+    deltas_duplicate: u64,
+    snapshots_sent: u64,
+}
+
+impl Counts {
+    fn sent_message(&mut self, bytes: usize) {
+        self.bytes_sent = self.bytes_sent.saturating_add(bytes as u64);
+    }
+
+    fn received_message(&mut self, bytes: usize) {
+        self.bytes_received = self.bytes_received.saturating_add(bytes as u64);
+    }
+
+    fn sent_delta(&mut self, transactions: u64) {
+        self.deltas_sent = self.deltas_sent.saturating_add(transactions);
+    }
+
+    fn received_delta(&mut self, transactions: u64, duplicate: u64) {
+        self.deltas_received = self.deltas_received.saturating_add(transactions);
+        self.deltas_duplicate = self.deltas_duplicate.saturating_add(duplicate);
+    }
+
+    fn sent_snapshot(&mut self) {
+        self.snapshots_sent = self.snapshots_sent.saturating_add(1);
+    }
+}
+
+impl Session {
+    pub(crate) fn new(link: LinkId, ordinal: u64, now_ms: u64) -> Self {
+        Self {
+            link,
+            ordinal,
+            peer: None,
+            liveness: Liveness::new(now_ms),
+            credit: Credit::new(0),
+            progress: BTreeMap::new(),
+            handles: BTreeMap::new(),
+            ignored_offers: false,
+            control: VecDeque::new(),
+            data: VecDeque::new(),
+            waiting: VecDeque::new(),
+            refusals: VecDeque::new(),
+            outgoing: None,
+            incoming: Incoming::default(),
+            blocked: None,
+            digests_due: BTreeSet::new(),
+            counts: Counts::default(),
+            queued: false,
+            armed_ms: None,
+        }
+    }
+
+    pub(crate) fn ordinal(&self) -> u64 {
+        self.ordinal
+    }
+
+    pub(crate) fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref()
+    }
+
+    /// Puts a message on the link.
+    pub(crate) fn transmit(&mut self, bytes: Vec<u8>, context: &mut Context<'_>) {
+        self.counts.sent_message(bytes.len());
+        context.outputs.push_back(Output::Transmit { link: self.link, bytes });
+    }
+
+    /// Takes note of a message, whatever is in it.
+    pub(crate) fn heard(&mut self, bytes: usize, context: &Context<'_>) -> Result<(), CloseReason> {
+        self.liveness.heard(context.now_ms);
+        self.counts.received_message(bytes);
+        let bytes_max = self.peer.as_ref().map_or(frame::HELLO_BYTES_MAX, |peer| peer.frame_bytes_max);
+        if bytes > bytes_max { Err(CloseReason::TooLarge { bytes: bytes as u64 }) } else { Ok(()) }
+    }
+
+    /// The peer has said hello, and it is one to talk to.
+    pub(crate) fn establish(&mut self, hello: &Hello, config: &Config) {
+        let frame_bytes_max = at_most(config.frame_bytes_max.max(frame::FRAME_BYTES_MIN), hello.frame_bytes_max);
+        let window = at_most(config.in_flight_bytes_max, hello.in_flight_bytes_max);
+        self.credit = Credit::new(window as u64);
+        self.peer = Some(Peer {
+            replica: hello.replica,
+            incarnation: hello.incarnation,
+            ordinal: hello.ordinal,
+            message_bytes_max: hello.message_bytes_max,
+            frame_bytes_max,
+            chunk_bytes_max: config.chunk_bytes_max.max(1_024).min(frame_bytes_max - frame::OVERHEAD_BYTES_MAX),
+        });
+        self.liveness.established();
+    }
+
+    /// The link may be dead without our knowing: another to the same replica has turned up.
+    pub(crate) fn doubt(&mut self, context: &Context<'_>) {
+        self.liveness.doubt(context.now_ms, context.config.hello_timeout_ms);
+    }
+
+    /// Takes a document up into the conversation: it is offered when its turn comes.
+    pub(crate) fn open(&mut self, index: DocumentIndex) {
+        if self.peer.is_some() && !self.progress.contains_key(&index) {
+            self.progress.insert(index, Progress::new(self.ignored_offers));
+            self.queue_data(index);
+        }
+    }
+
+    pub(crate) fn progress(&mut self, index: DocumentIndex) -> Option<&mut Progress> {
+        self.progress.get_mut(&index)
+    }
+
+    /// Returns the document that the peer means by its handle.
+    pub(crate) fn document_of(&self, handle: u32) -> Result<DocumentIndex, CloseReason> {
+        self.handles.get(&handle).copied().ok_or(CloseReason::ProtocolViolation("a handle that was never offered"))
+    }
+
+    /// Learns the peer's handle of a document; true if it was not known before.
+    pub(crate) fn learn_handle(&mut self, handle: u32, index: DocumentIndex) -> Result<bool, CloseReason> {
+        let known = *self.handles.entry(handle).or_insert(index);
+        let Some(progress) = self.progress.get_mut(&index) else {
+            return Err(CloseReason::ProtocolViolation("a document before the hello"));
+        };
+        let news = progress.theirs.is_none();
+        if known != index || *progress.theirs.get_or_insert(handle) != handle {
+            return Err(CloseReason::ProtocolViolation("one document under two handles, or two under one"));
+        }
+        if progress.rejection.is_some() {
+            self.queue_control(index);
+        }
+        Ok(news)
+    }
+
+    pub(crate) fn ignore_offer(&mut self) {
+        self.ignored_offers = true;
+    }
+
+    /// Declines a document that is not open here.
+    pub(crate) fn decline(&mut self, handle: u32, rejection: Rejection) {
+        self.refusals.push_back((handle, rejection));
+    }
+
+    /// The document has changed here, or is durable further than before.
+    pub(crate) fn touch(&mut self, document: &OpenDocument, context: &mut Context<'_>) {
+        let index = document.index();
+        let Some(progress) = self.progress.get_mut(&index) else { return };
+        let acks = !progress.owed.is_empty() && progress.owed.is_ready(document.durable());
+        self.queue_data(index);
+        if acks {
+            self.queue_control(index);
+        }
+        self.compare(document, context);
+    }
+
+    /// Looks whether both ends hold the same now; says so once each time they get there.
+    pub(crate) fn compare(&mut self, document: &OpenDocument, context: &mut Context<'_>) {
+        let index = document.index();
+        let Some(progress) = self.progress.get_mut(&index) else { return };
+        let equal = progress.is_equal(document);
+        if std::mem::replace(&mut progress.in_sync, equal) || !equal {
+            return;
+        }
+        context.emit(Event::InSync { link: self.link, document: document.id().clone() });
+        let digest = &mut progress.digest;
+        if !std::mem::replace(&mut digest.first_done, true) {
+            digest.ready = true;
+            self.queue_control(index);
+        } else if digest.due_ms.is_none() {
+            let due_ms = context.now_ms.saturating_add(context.config.digest_delay_ms);
+            digest.due_ms = Some(due_ms);
+            self.digests_due.insert((due_ms, index));
+        }
+    }
+
+    /// Ends one document on this link and tells the peer. False if it had ended before.
+    pub(crate) fn reject(&mut self, index: DocumentIndex, rejection: Rejection) -> bool {
+        let Some(progress) = self.progress.get_mut(&index) else { return false };
+        let news = progress.halt();
+        if news {
+            progress.rejection = Some(rejection);
+            self.queue_control(index);
+        }
+        news
+    }
+
+    pub(crate) fn queue_data(&mut self, index: DocumentIndex) {
+        if let Some(progress) = self.progress.get_mut(&index)
+            && !std::mem::replace(&mut progress.queued_data, true)
+        {
+            self.data.push_back(index);
+        }
+    }
+
+    pub(crate) fn queue_control(&mut self, index: DocumentIndex) {
+        if let Some(progress) = self.progress.get_mut(&index)
+            && !std::mem::replace(&mut progress.queued_control, true)
+        {
+            self.control.push_back(index);
+        }
+    }
+
+    /// Sets a document aside until the message in parts is through. Every change of the document
+    /// brings it here again meanwhile.
+    fn queue_waiting(&mut self, index: DocumentIndex) {
+        if let Some(progress) = self.progress.get_mut(&index)
+            && !std::mem::replace(&mut progress.queued_waiting, true)
+        {
+            self.waiting.push_back(index);
+        }
+    }
+
+    pub(crate) fn has_work(&self, now_ms: u64) -> bool {
+        self.peer.is_some() && (self.has_control_work(now_ms) || (self.blocked.is_none() && !self.data.is_empty()))
+    }
+
+    /// Makes the next frame, if there is one to send now.
+    pub(crate) fn poll_transmit(&mut self, documents: &mut OpenDocuments, context: &mut Context<'_>) -> bool {
+        if self.peer.is_none() {
+            return false;
+        }
+        let frame = self.poll_control(documents, context).or_else(|| self.poll_data(documents, context));
+        let Some(frame) = frame else { return false };
+        self.transmit(frame, context);
+        true
+    }
+
+    /// Returns when [`handle_timeout`](Self::handle_timeout) has something to do.
+    pub(crate) fn deadline_ms(&self, config: &Config) -> u64 {
+        let stalled = self.credit.waiting_since_ms().map(|since| since.saturating_add(config.stalled_after_ms));
+        let digest = self.digests_due.first().map(|(due_ms, _)| *due_ms);
+        let others = [stalled, digest, self.credit.due_ms()].into_iter().flatten();
+        others.fold(self.liveness.deadline_ms(config), u64::min)
+    }
+
+    pub(crate) fn handle_timeout(&mut self, context: &Context<'_>) -> Result<(), CloseReason> {
+        let (now_ms, config) = (context.now_ms, context.config);
+        self.liveness.handle_timeout(now_ms, config)?;
+        if let Some(since) = self.credit.waiting_since_ms()
+            && now_ms >= since.saturating_add(config.stalled_after_ms)
+        {
+            return Err(CloseReason::Stalled);
+        }
+        while let Some(&(due_ms, index)) = self.digests_due.first().filter(|(due_ms, _)| *due_ms <= now_ms) {
+            self.digests_due.remove(&(due_ms, index));
+            if let Some(progress) = self.progress.get_mut(&index) {
+                progress.digest.due_ms = None;
+                progress.digest.ready = progress.in_sync;
+                self.queue_control(index);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn status(&self) -> SessionStatus {
+        let shared = || self.progress.values().filter(|progress| progress.theirs.is_some() && !progress.halted);
+        SessionStatus {
+            link: self.link,
+            peer: self.peer.as_ref().map(|peer| peer.replica),
+            bytes_sent: self.counts.bytes_sent,
+            bytes_received: self.counts.bytes_received,
+            deltas_sent: self.counts.deltas_sent,
+            deltas_received: self.counts.deltas_received,
+            deltas_duplicate: self.counts.deltas_duplicate,
+            in_flight_bytes: usize::try_from(self.credit.in_flight()).unwrap_or(usize::MAX),
+            snapshots_sent: self.counts.snapshots_sent,
+            documents: shared().count(),
+            in_sync: shared().filter(|progress| progress.in_sync).count(),
+        }
+    }
+}
+
+/// Data on its way in.
+impl Session {
+    /// Takes note of a data frame that arrived, whatever is in it.
+    pub(crate) fn received_data(&mut self, bytes: usize) -> Result<(), CloseReason> {
+        self.credit.received(bytes)
+    }
+
+    /// A data frame is done with.
+    pub(crate) fn release(&mut self, bytes: usize, now_ms: u64) {
+        self.credit.owe(bytes, now_ms);
+    }
+
+    /// The peer returns credit.
+    pub(crate) fn credited(&mut self, bytes: u64, now_ms: u64) -> Result<(), CloseReason> {
+        self.credit.returned(bytes, now_ms)?;
+        self.blocked = self.blocked.filter(|bytes| !self.credit.admits(*bytes));
+        Ok(())
+    }
+
+    pub(crate) fn count_delta(&mut self, transactions: u64, duplicate: u64) {
+        self.counts.received_delta(transactions, duplicate);
+    }
+
+    pub(crate) fn pinged(&mut self) {
+        self.liveness.pinged();
+    }
+
+    /// Takes in the start of a frame in parts.
+    pub(crate) fn begin(&mut self, length: u64, hash: u64, config: &Config) -> Result<(), CloseReason> {
+        self.incoming.begin(length, hash, config.message_bytes_max)
+    }
+
+    /// Takes in a part; returns the whole frame if it was the last.
+    pub(crate) fn push_part(&mut self, part: &[u8]) -> Result<Option<Vec<u8>>, CloseReason> {
+        self.incoming.push(part)
+    }
+}
+
+/// Tells whether a frame counts against credit.
+pub(crate) fn is_data(frame: &Frame<'_>) -> bool {
+    matches!(
+        frame,
+        Frame::Offer(_) | Frame::Delta { .. } | Frame::Snapshot { .. } | Frame::Begin { .. } | Frame::Part { .. }
+    )
+}
+
+fn at_most(ours: usize, theirs: u64) -> usize {
+    usize::try_from(theirs).map_or(ours, |theirs| ours.min(theirs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A coalesced delta that claims 2⁴⁸ − 1 transactions, sent 65,536 times, passed `u64` and
+    /// panicked the driver.
+    #[test]
+    fn a_document_waits_for_its_parts_once_however_often_it_changes() {
+        let mut session = Session::new(LinkId(1), 1, 0);
+        session.progress.insert(DocumentIndex(0), Progress::new(false));
+        session.progress.insert(DocumentIndex(1), Progress::new(false));
+        for index in [1, 0, 1, 1, 0] {
+            session.queue_waiting(DocumentIndex(index));
+        }
+        assert_eq!(session.waiting, [DocumentIndex(1), DocumentIndex(0)]);
+    }
+
+    #[test]
+    fn figures_stop_at_the_end_of_u64() {
+        const NEARLY: u64 = u64::MAX - 1;
+        const CLAIMED: u64 = (1 << 48) - 1;
+        let mut session = Session::new(LinkId(1), 1, 0);
+        session.counts = Counts {
+            bytes_sent: NEARLY,
+            bytes_received: NEARLY,
+            deltas_sent: NEARLY,
+            deltas_received: NEARLY,
+            deltas_duplicate: NEARLY,
+            snapshots_sent: NEARLY,
+        };
+        for _ in 0..2 {
+            session.counts.sent_message(100);
+            session.counts.received_message(100);
+            session.counts.sent_delta(CLAIMED);
+            session.counts.sent_snapshot();
+            session.count_delta(CLAIMED, CLAIMED);
+        }
+        let status = session.status();
+        assert_eq!((status.bytes_sent, status.bytes_received), (u64::MAX, u64::MAX));
+        assert_eq!((status.deltas_sent, status.deltas_received), (u64::MAX, u64::MAX));
+        assert_eq!((status.deltas_duplicate, status.snapshots_sent), (u64::MAX, u64::MAX));
+    }
+}
