@@ -1,0 +1,125 @@
+//! How long to wait before dialling again: full jitter, doubling, reset by a healthy link.
+//!
+//! A delay is drawn evenly from zero to a ceiling that doubles with each failure, so a thousand
+//! replicas that lost one server come back spread out instead of in waves. Randomness enters as an
+//! argument; there is no clock in here.
+//!
+//! Source: Brooker, "Exponential backoff and jitter" (AWS Architecture Blog, 2015), "full jitter".
+
+use std::time::Duration;
+
+/// A link that lived this long ends a row of failures.
+const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+
+/// The least ceiling after a link that was not wanted. A refusal makes the peer ask the link in place
+/// for a sign of life within 5 s (`Config::hello_timeout_ms`): half of this later, it knows.
+const REST_MS: u64 = 10_000;
+
+/// The delays before the next attempts to dial one address.
+#[derive(Clone, Debug)]
+pub(crate) struct Backoff {
+    min_ms: u64,
+    max_ms: u64,
+    /// The ceiling of the next delay; between `min_ms` and `max_ms`.
+    ceiling_ms: u64,
+    /// The next delay is drawn from the upper half of its range.
+    is_resting: bool,
+}
+
+impl Backoff {
+    /// Starts with delays of up to `min_ms`, and never waits longer than `max_ms`.
+    ///
+    /// Bounds of zero are raised to one millisecond, so that a failing dial never spins.
+    pub(crate) fn new(min_ms: u64, max_ms: u64) -> Self {
+        let min_ms = min_ms.max(1);
+        Self { min_ms, max_ms: max_ms.max(min_ms), ceiling_ms: min_ms, is_resting: false }
+    }
+
+    /// Takes note that a link has ended after it had lived so long.
+    pub(crate) fn link_ended(&mut self, lived: Duration) {
+        if lived >= HEALTHY_AFTER {
+            self.ceiling_ms = self.min_ms;
+        }
+    }
+
+    /// Takes note that the link was not wanted: its peer is linked already, or is ourselves.
+    ///
+    /// The next delay is a long one: trying soon could only be refused again.
+    pub(crate) fn rest(&mut self) {
+        self.ceiling_ms = self.ceiling_ms.max(REST_MS.min(self.max_ms));
+        self.is_resting = true;
+    }
+
+    /// Returns the next delay, drawn with `random`, and doubles the ceiling.
+    pub(crate) fn next_delay(&mut self, random: u64) -> Duration {
+        let floor_ms = if self.is_resting { self.ceiling_ms / 2 } else { 0 };
+        let spread = u128::from(self.ceiling_ms - floor_ms) + 1;
+        // Multiplying instead of taking the remainder spreads any range evenly.
+        let drawn = u64::try_from((u128::from(random) * spread) >> 64).expect("below spread, which fits");
+        self.ceiling_ms = self.ceiling_ms.saturating_mul(2).min(self.max_ms);
+        self.is_resting = false;
+        Duration::from_millis(floor_ms + drawn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The longest delay that could be drawn next.
+    fn longest(backoff: &mut Backoff) -> u128 {
+        backoff.next_delay(u64::MAX).as_millis()
+    }
+
+    #[test]
+    fn ceiling_doubles_up_to_the_maximum() {
+        let mut backoff = Backoff::new(100, 1_000);
+        let ceilings: Vec<_> = (0..6).map(|_| longest(&mut backoff)).collect();
+        assert_eq!(ceilings, [100, 200, 400, 800, 1_000, 1_000]);
+    }
+
+    #[test]
+    fn jitter_is_full() {
+        let mut backoff = Backoff::new(100, 1_000);
+        assert_eq!(backoff.next_delay(0), Duration::ZERO);
+        assert_eq!(backoff.next_delay(1 << 63), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn only_a_healthy_link_resets() {
+        let mut backoff = Backoff::new(100, 1_000);
+        let _ = longest(&mut backoff);
+        backoff.link_ended(HEALTHY_AFTER - Duration::from_millis(1));
+        assert_eq!(longest(&mut backoff), 200);
+        backoff.link_ended(HEALTHY_AFTER);
+        assert_eq!(longest(&mut backoff), 100);
+    }
+
+    #[test]
+    fn unwanted_link_rests_for_half_its_ceiling_at_least() {
+        let mut backoff = Backoff::new(100, 30_000);
+        backoff.rest();
+        assert_eq!(backoff.next_delay(0), Duration::from_secs(5));
+        backoff.rest();
+        assert_eq!(longest(&mut backoff), 20_000);
+        backoff.rest();
+        assert_eq!(backoff.next_delay(0), Duration::from_secs(15));
+        assert_eq!(backoff.next_delay(0), Duration::ZERO);
+    }
+
+    #[test]
+    fn rest_keeps_to_the_maximum() {
+        let mut backoff = Backoff::new(1, 4);
+        backoff.rest();
+        assert_eq!(longest(&mut backoff), 4);
+    }
+
+    #[test]
+    fn extreme_bounds_neither_spin_nor_overflow() {
+        let mut none = Backoff::new(0, 0);
+        assert_eq!(longest(&mut none), 1);
+        let mut endless = Backoff::new(u64::MAX, u64::MAX);
+        assert_eq!(longest(&mut endless), u128::from(u64::MAX));
+        assert_eq!(longest(&mut endless), u128::from(u64::MAX));
+    }
+}

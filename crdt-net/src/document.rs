@@ -1,0 +1,148 @@
+//! The handle to one document of a replica: read, write, watch, wait.
+//!
+//! A transaction runs inside the driver task, between two messages, so no other write can come
+//! between what it reads and what it writes. Its answer waits for the store.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::panic::{self, AssertUnwindSafe};
+
+use crdt_core::{Snapshot, Transaction, VersionVector};
+use crdt_sync::{DocumentId, DocumentIdError};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::driver::{Command, Edit};
+use crate::replica::{Closed, ask};
+use crate::watch::Watch;
+
+/// One document of a [`Replica`](crate::Replica). Cheap to clone; keeps the replica open.
+#[derive(Clone, Debug)]
+pub struct DocumentHandle {
+    id: DocumentId,
+    commands: mpsc::Sender<Command>,
+}
+
+impl DocumentHandle {
+    pub(crate) fn new(id: DocumentId, commands: mpsc::Sender<Command>) -> Self {
+        Self { id, commands }
+    }
+
+    /// Returns the document's name.
+    #[must_use]
+    pub fn id(&self) -> &DocumentId {
+        &self.id
+    }
+
+    /// Returns the whole document as it is now. O(1); it can be kept without holding up writers.
+    ///
+    /// # Errors
+    /// [`Closed`] if the replica is.
+    pub async fn snapshot(&self) -> Result<Snapshot, Closed> {
+        let document = self.id.clone();
+        ask(&self.commands, |reply| Command::Snapshot { document, reply }).await
+    }
+
+    /// Runs a transaction and returns once it is durable in the store. It reaches peers later.
+    ///
+    /// `edit` runs in the task that serves the whole replica: keep it short, and do not block. If
+    /// it panics, the transaction is rolled back and the panic goes on in the caller. If the
+    /// returned future is dropped, the transaction may still happen.
+    ///
+    /// # Errors
+    /// [`TransactError::Edit`] with the error of `edit`; nothing has changed. After
+    /// [`TransactError::Closed`] the write may or may not have been made.
+    pub async fn transact<T, E, F>(&self, edit: F) -> Result<T, TransactError<E>>
+    where
+        F: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Transact { document: self.id.clone(), edit: run_and_answer(edit, reply) };
+        self.commands.send(command).await.map_err(|_| Closed)?;
+        match answer.await.map_err(|_| Closed)? {
+            Ok(outcome) => outcome.map_err(TransactError::from),
+            Err(panic) => panic::resume_unwind(panic),
+        }
+    }
+
+    /// Watches the document: every change from now on, local or from a peer.
+    ///
+    /// # Errors
+    /// [`Closed`] if the replica is.
+    pub async fn watch(&self) -> Result<Watch, Closed> {
+        let document = self.id.clone();
+        ask(&self.commands, |reply| Command::Watch { document, reply }).await
+    }
+
+    /// Waits until the document here covers `version`.
+    ///
+    /// # Errors
+    /// [`Closed`] if the replica is, or is closed meanwhile.
+    pub async fn wait_for(&self, version: &VersionVector) -> Result<(), Closed> {
+        let (document, version) = (self.id.clone(), version.clone());
+        ask(&self.commands, |reply| Command::WaitFor { document, version, reply }).await
+    }
+}
+
+/// What became of an edit: its outcome, or the panic that ended it.
+type Outcome<T, E> = Result<Result<T, crdt_sync::TransactError<E>>, Box<dyn Any + Send>>;
+
+/// Makes an edit of any type into one that the driver can run, and answer once it is durable.
+fn run_and_answer<T, E, F>(edit: F, reply: oneshot::Sender<Outcome<T, E>>) -> Edit
+where
+    F: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: Send + 'static,
+{
+    Box::new(move |endpoint, now, document| {
+        // Unwind safe: a transaction that unwinds is dropped, which rolls it back.
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| endpoint.transact(now, document, edit)));
+        Box::new(move || {
+            // Fails only if the caller no longer waits.
+            let _ = reply.send(outcome);
+        })
+    })
+}
+
+/// Why a document could not be opened. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DocumentError {
+    /// The caller's: no document can have this name.
+    #[error(transparent)]
+    Name(DocumentIdError),
+    /// A limit of this replica: see the error.
+    #[error(transparent)]
+    Open(crdt_sync::OpenError),
+    /// The replica is closed.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+/// Why a transaction failed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TransactError<E = Infallible> {
+    /// The caller's: the edit returned this error. Nothing has changed.
+    #[error("the edit failed: {0}")]
+    Edit(E),
+    /// A limit of this replica: the document could not be opened. Nothing has changed.
+    #[error(transparent)]
+    Open(crdt_sync::OpenError),
+    /// The replica is closed; the write may or may not have been made.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+impl<E> From<crdt_sync::TransactError<E>> for TransactError<E> {
+    fn from(error: crdt_sync::TransactError<E>) -> Self {
+        match error {
+            crdt_sync::TransactError::Edit(error) => Self::Edit(error),
+            crdt_sync::TransactError::Open(error) => Self::Open(error),
+            // The enum may grow; whatever it grows by comes from opening or from the edit.
+            _ => Self::Closed(Closed),
+        }
+    }
+}

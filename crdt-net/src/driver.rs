@@ -1,0 +1,335 @@
+//! The driver: the one task that owns the endpoint and the store of a replica.
+//!
+//! Each turn takes in everything that is ready, then carries out what the endpoint asks for: the
+//! store first, and only when that is done whatever waited for it (Invariant 4). Ten thousand
+//! messages that arrive together cost one turn, not ten thousand flushes. Between turns it sleeps
+//! until something arrives, or until exactly the moment that the endpoint has named.
+//!
+//! Nothing in here waits for a peer, a reader or a caller: what cannot be handed over at once is
+//! dropped together with its link, or its reader is told that it lags.
+
+mod connections;
+mod turn;
+mod waiters;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crdt_core::{ReplicaId, Snapshot, VersionVector};
+use crdt_store::Lease;
+use crdt_sync::{Config, DocumentId, Endpoint, Input, Now, Stored};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::{error, info};
+
+use crate::dial::Target;
+use crate::link::Arrival;
+use crate::replica::{OpenError, Options};
+use crate::status::{LinkStatus, Status, Totals};
+use crate::watch::{Watch, Watchers};
+
+use self::connections::Connections;
+use self::waiters::Waiters;
+
+/// How many messages may wait for the driver; beyond that, peers are not read. With messages of
+/// 256 KiB that is 16 MiB.
+const ARRIVALS_MAX: usize = 64;
+
+/// How many arrivals and commands one turn takes in before it acts on them.
+const GATHER_MAX: usize = 256;
+
+/// Where the answer to a command goes.
+pub(crate) type Reply<T> = oneshot::Sender<T>;
+
+/// A transaction of any type, and what to do once it is durable.
+pub(crate) type Edit = Box<dyn FnOnce(&mut Endpoint, Now, &DocumentId) -> Answer + Send>;
+
+/// Tells the caller of a transaction what became of it.
+pub(crate) type Answer = Box<dyn FnOnce() + Send>;
+
+/// What handles ask of the driver.
+pub(crate) enum Command {
+    Listen { listener: TcpListener, address: SocketAddr, reply: Reply<()> },
+    Connect { target: Target, reply: Reply<()> },
+    Disconnect { target: Target, reply: Reply<()> },
+    GoOffline { reply: Reply<()> },
+    GoOnline { reply: Reply<()> },
+    Open { document: DocumentId, reply: Reply<Result<(), crdt_sync::OpenError>> },
+    Documents { reply: Reply<Vec<DocumentId>> },
+    Versions { reply: Reply<BTreeMap<DocumentId, VersionVector>> },
+    Status { reply: Reply<Status> },
+    Snapshot { document: DocumentId, reply: Reply<Snapshot> },
+    Transact { document: DocumentId, edit: Edit },
+    Watch { document: DocumentId, reply: Reply<Watch> },
+    WaitFor { document: DocumentId, version: VersionVector, reply: Reply<()> },
+    Close,
+}
+
+/// The state behind all handles of one replica.
+pub(crate) struct Driver {
+    endpoint: Endpoint,
+    lease: Lease,
+    commands: mpsc::Receiver<Command>,
+    arrivals: mpsc::Receiver<Arrival>,
+    connections: Connections,
+    watchers: Watchers,
+    waiters: Waiters,
+    /// The figures of links that have ended.
+    totals: Totals,
+    clock: Clock,
+    timer: Timer,
+    /// Callers whose transactions become durable with this turn.
+    answers: Vec<Answer>,
+    /// Callers who get the status once this turn is carried out: until then the figures of a link
+    /// that the endpoint has just closed are on their way.
+    asked: Vec<Reply<Status>>,
+    /// Documents whose version may have changed in this turn.
+    touched: BTreeSet<DocumentId>,
+    /// Documents whose deltas have become heavy in the store.
+    checkpoints: BTreeSet<DocumentId>,
+}
+
+impl Driver {
+    /// Opens the store and every document in it.
+    pub(crate) fn open(options: Options, commands: mpsc::Receiver<Command>) -> Result<Self, OpenError> {
+        let store = &options.store;
+        let replica =
+            options.replica.or_else(|| store.replica()).unwrap_or_else(|| ReplicaId::from_random_bytes(rand::random()));
+        let lease = store.lease(replica)?;
+        let clock = Clock::start();
+        let endpoint = open_documents(&lease, options.sync.clone(), clock.now())?;
+        let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
+        Ok(Self {
+            endpoint,
+            lease,
+            commands,
+            arrivals,
+            connections: Connections::new(sender, &options),
+            watchers: Watchers::default(),
+            waiters: Waiters::default(),
+            totals: Totals::default(),
+            clock,
+            timer: Timer::new(clock),
+            answers: Vec::new(),
+            asked: Vec::new(),
+            touched: BTreeSet::new(),
+            checkpoints: BTreeSet::new(),
+        })
+    }
+
+    /// Returns the identity under which the replica writes.
+    pub(crate) fn replica(&self) -> ReplicaId {
+        self.endpoint.replica()
+    }
+
+    /// Runs until a handle says close, or the last one is gone, or the store fails.
+    pub(crate) async fn run(mut self) {
+        info!(replica = %self.replica(), "replica opened");
+        loop {
+            let flow = self.wait_and_gather().await;
+            // The turn that brings the close may have run transactions before it.
+            if let Err(error) = self.carry_out_all() {
+                error!(%error, "the store failed: closing");
+                break;
+            }
+            if flow.is_break() {
+                break;
+            }
+        }
+        self.shut_down().await;
+    }
+
+    /// Waits until there is something to do, and takes in all of it that is ready, up to a bound.
+    async fn wait_and_gather(&mut self) -> ControlFlow<()> {
+        self.timer.set(self.endpoint.poll_timeout());
+        tokio::select! {
+            command = self.commands.recv() => self.obey(command.unwrap_or(Command::Close))?,
+            Some(arrival) = self.arrivals.recv() => self.take_in(arrival),
+            () = self.timer.wait() => self.endpoint.handle(self.clock.now(), Input::Timeout),
+            () = self.connections.reap() => {}
+        }
+        for _ in 0..GATHER_MAX {
+            let (arrival, command) = (self.arrivals.try_recv(), self.commands.try_recv());
+            if arrival.is_err() && command.is_err() {
+                break;
+            }
+            if let Ok(arrival) = arrival {
+                self.take_in(arrival);
+            }
+            if let Ok(command) = command {
+                self.obey(command)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Does what a handle asks. Callers that have gone are not missed.
+    fn obey(&mut self, command: Command) -> ControlFlow<()> {
+        match command {
+            Command::Listen { listener, address, reply } => {
+                self.connections.listen(listener, address);
+                let _ = reply.send(());
+            }
+            Command::Connect { target, reply } => {
+                self.connections.dial(target);
+                let _ = reply.send(());
+            }
+            Command::Disconnect { target, reply } => {
+                self.disconnect(&target);
+                let _ = reply.send(());
+            }
+            Command::GoOffline { reply } => {
+                self.go_offline();
+                let _ = reply.send(());
+            }
+            Command::GoOnline { reply } => {
+                self.connections.go_online();
+                let _ = reply.send(());
+            }
+            Command::Open { document, reply } => {
+                let _ = reply.send(self.endpoint.open(self.clock.now(), &document, None));
+            }
+            Command::Transact { document, edit } => {
+                let answer = edit(&mut self.endpoint, self.clock.now(), &document);
+                self.answers.push(answer);
+            }
+            Command::Watch { document, reply } => {
+                let _ = reply.send(self.watchers.subscribe(&document));
+            }
+            Command::WaitFor { document, version, reply } => {
+                self.waiters.add(document.clone(), version, reply);
+                self.touched.insert(document);
+            }
+            Command::Close => return ControlFlow::Break(()),
+            read => self.answer(read),
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Answers the commands that ask how things stand.
+    fn answer(&mut self, command: Command) {
+        match command {
+            Command::Documents { reply } => {
+                let _ = reply.send(self.endpoint.documents().map(|(id, _)| id.clone()).collect());
+            }
+            Command::Versions { reply } => {
+                let versions = self.endpoint.documents().map(|(id, document)| (id.clone(), document.version()));
+                let _ = reply.send(versions.collect());
+            }
+            Command::Status { reply } => self.asked.push(reply),
+            Command::Snapshot { document, reply } => {
+                let document = self.endpoint.document(&document);
+                let _ = reply.send(document.map_or_else(Snapshot::empty, |document| document.snapshot()));
+            }
+            // Every other command changes something: see `obey`.
+            _ => {}
+        }
+    }
+
+    fn status(&self) -> Status {
+        let mut totals = self.totals;
+        let mut links = Vec::new();
+        for session in self.endpoint.sessions() {
+            totals.add(&session);
+            if let Some((address, direction)) = self.connections.describe(session.link) {
+                links.push(LinkStatus::new(address, direction, &session));
+            }
+        }
+        Status {
+            replica: self.replica(),
+            online: self.connections.is_online(),
+            listening: self.connections.listening().to_vec(),
+            dialling: self.connections.dialling(),
+            links,
+            totals,
+        }
+    }
+
+    /// Ends every task, then frees the store, then lets those who called close go on.
+    async fn shut_down(self) {
+        let replica = self.replica();
+        let Self { commands, arrivals, connections, lease, waiters, watchers, .. } = self;
+        connections.shut_down(arrivals).await;
+        drop((waiters, watchers));
+        drop(lease);
+        info!(%replica, "replica closed");
+        drop(commands);
+    }
+}
+
+/// Makes an endpoint with everything that the store holds.
+fn open_documents(lease: &Lease, config: Config, now: Now) -> Result<Endpoint, OpenError> {
+    let mut endpoint = Endpoint::new(lease.replica(), config);
+    for name in lease.store().documents() {
+        let document = DocumentId::new(Arc::clone(&name))?;
+        let stored =
+            lease.store().load(&name).map(|stored| Stored { snapshot: stored.snapshot, deltas: stored.deltas });
+        endpoint
+            .open(now, &document, stored)
+            .map_err(|error| OpenError::Document { document: document.clone(), error })?;
+    }
+    Ok(endpoint)
+}
+
+/// The clocks of one replica. Monotonic time counts from when it was opened.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    started: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { started: Instant::now() }
+    }
+
+    fn now(self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { monotonic_ms: whole_ms(self.started.elapsed()), wall_ms: whole_ms(wall) }
+    }
+
+    fn at(self, monotonic_ms: u64) -> Instant {
+        // A moment beyond what the clock can name is as good as a year from now.
+        self.started
+            .checked_add(Duration::from_millis(monotonic_ms))
+            .unwrap_or_else(|| Instant::now() + Duration::from_secs(365 * 24 * 60 * 60))
+    }
+}
+
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Sleeps until the moment that the endpoint has named, if it has.
+struct Timer {
+    clock: Clock,
+    armed: Option<u64>,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Timer {
+    fn new(clock: Clock) -> Self {
+        Self { clock, armed: None, sleep: Box::pin(sleep_until(clock.started)) }
+    }
+
+    /// Arms or disarms. Most turns name the same moment again, which costs nothing.
+    fn set(&mut self, monotonic_ms: Option<u64>) {
+        if let Some(moment) = monotonic_ms
+            && (self.armed != monotonic_ms || self.sleep.is_elapsed())
+        {
+            self.sleep.as_mut().reset(self.clock.at(moment));
+        }
+        self.armed = monotonic_ms;
+    }
+
+    async fn wait(&mut self) {
+        match self.armed {
+            Some(_) => self.sleep.as_mut().await,
+            None => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Replicas on tokio: documents that every peer may write, kept in step over WebSockets.
+//!
+//! A [`Replica`] holds any number of documents and writes to them whether or not anybody can be
+//! reached. It listens, it dials, and whoever it is linked with gets every change, directly or
+//! through others, in the end.
+//!
+//! ```
+//! use crdt_net::{Options, Replica};
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! // Two replicas, which might as well be on two machines.
+//! let (phone, server) = (Replica::open(Options::default()).await?, Replica::open(Options::default()).await?);
+//! let address = server.listen("127.0.0.1:0").await?;
+//! phone.connect(&format!("ws://{address}")).await?;
+//!
+//! // Both write; neither waits for the other.
+//! let (here, there) = (phone.document("cart").await?, server.document("cart").await?);
+//! here.transact(|cart| cart.counter("apples").add(2)).await?;
+//! there.transact(|cart| cart.counter("apples").add(3)).await?;
+//!
+//! // Each has the other's write once its version covers that of the other.
+//! here.wait_for(&there.snapshot().await?.version()).await?;
+//! assert_eq!(here.snapshot().await?.root().counter("apples"), Some(5));
+//! # phone.close().await;
+//! # server.close().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # How it works
+//!
+//! One *driver* task owns the [`Endpoint`](crdt_sync::Endpoint), which is the whole protocol and
+//! knows neither sockets nor clocks, and the store. Handles send it commands, socket tasks send it
+//! what arrives; it takes in everything that is ready, lets the store make it durable, and only
+//! then queues what the endpoint wants sent. It waits for nobody: a peer whose queue is full loses
+//! its link, a [`Watch`] that is too slow is told so.
+//!
+//! This crate is the only one with sockets, tasks, clocks and randomness.
+//!
+//! Deliberately absent: TLS (`wss://`) and authentication. Until they are there, listen on
+//! loopback, or behind a proxy that has both.
+
+mod backoff;
+mod dial;
+mod document;
+mod driver;
+mod link;
+mod listen;
+mod net;
+mod replica;
+mod status;
+mod watch;
+
+pub use crdt_store::{LeaseError, MemoryStore};
+pub use crdt_sync::{Accept, Config, DocumentId, DocumentIdError, LinkId, Source};
+
+pub use dial::TargetError;
+pub use document::{DocumentError, DocumentHandle, TransactError};
+pub use replica::{Closed, ConnectError, ListenError, OpenError, Options, Replica};
+pub use status::{Direction, LinkStatus, Status, Totals};
+pub use watch::{Watch, WatchEvent};
+
+/// The embedding example of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

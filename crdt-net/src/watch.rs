@@ -1,0 +1,180 @@
+//! News of one document for user interfaces: bounded, and never in the way of the driver.
+//!
+//! What if a reader is slower than the changes? It is not waited for. The last free place of its
+//! queue takes [`WatchEvent::Lagged`]; from then on it gets nothing until it has read that, and is
+//! expected to read a snapshot. Whatever it missed before that moment is in the snapshot, and
+//! whatever comes after it is delivered, so a reader that follows this rule misses nothing.
+//!
+//! `tokio::sync::broadcast` was rejected: its receiver is no `Stream` without a boxed future for
+//! each item, and it keeps the changes that a slow reader missed.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crdt_core::Changes;
+use crdt_sync::{DocumentId, Source};
+use futures_util::Stream;
+use tokio::sync::mpsc;
+
+/// How many events a reader may be behind before it is told that it lags.
+pub(crate) const WATCH_EVENTS_MAX: usize = 256;
+
+/// Something that happened to a watched document.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum WatchEvent {
+    /// Values have changed.
+    Changed {
+        /// A transaction here, or the peer that sent the change.
+        source: Source,
+        /// The paths and their new values; shared by all who watch.
+        changes: Arc<Changes>,
+    },
+    /// Changes were left out because this reader was too slow. Read a snapshot; what comes
+    /// after it is delivered again.
+    Lagged,
+}
+
+/// The changes of one document from the moment of [`DocumentHandle::watch`](crate::DocumentHandle::watch).
+///
+/// A [`Stream`] that ends when the replica is closed. It does not keep the replica open.
+#[derive(Debug)]
+#[must_use = "a watch that is dropped sees nothing"]
+pub struct Watch {
+    events: mpsc::Receiver<WatchEvent>,
+}
+
+impl Watch {
+    /// Waits for the next event; `None` once the replica is closed. Cancel safe.
+    pub async fn next(&mut self) -> Option<WatchEvent> {
+        self.events.recv().await
+    }
+}
+
+impl Stream for Watch {
+    type Item = WatchEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<WatchEvent>> {
+        self.events.poll_recv(context)
+    }
+}
+
+/// Everyone who watches a document of one replica; the driver's side.
+#[derive(Debug, Default)]
+pub(crate) struct Watchers {
+    documents: BTreeMap<DocumentId, Vec<Reader>>,
+}
+
+impl Watchers {
+    /// Lets one more reader in. Those that have gone make room first, so their number is bounded
+    /// by that of the live ones.
+    pub(crate) fn subscribe(&mut self, document: &DocumentId) -> Watch {
+        let (sender, events) = mpsc::channel(WATCH_EVENTS_MAX + 1);
+        let readers = self.documents.entry(document.clone()).or_default();
+        readers.retain(|reader| !reader.sender.is_closed());
+        readers.push(Reader { sender, is_lagging: false });
+        Watch { events }
+    }
+
+    /// Tells all readers of `document`.
+    pub(crate) fn publish(&mut self, document: &DocumentId, source: Source, changes: Changes) {
+        let Some(readers) = self.documents.get_mut(document) else {
+            return;
+        };
+        let changes = Arc::new(changes);
+        readers.retain_mut(|reader| {
+            reader.offer(WatchEvent::Changed { source, changes: Arc::clone(&changes) });
+            !reader.sender.is_closed()
+        });
+        if readers.is_empty() {
+            self.documents.remove(document);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Reader {
+    sender: mpsc::Sender<WatchEvent>,
+    /// It has been told that it lags and has not read that yet.
+    is_lagging: bool,
+}
+
+impl Reader {
+    /// Puts the event into the queue, or the word that the reader lags, or nothing.
+    fn offer(&mut self, event: WatchEvent) {
+        if self.is_lagging {
+            // The word stands last in the queue: it has been read when the queue is empty.
+            if self.sender.capacity() <= WATCH_EVENTS_MAX {
+                return;
+            }
+            self.is_lagging = false;
+        }
+        let event = if self.sender.capacity() > 1 {
+            event
+        } else {
+            self.is_lagging = true;
+            WatchEvent::Lagged
+        };
+        // Fails only if the reader has gone: this is the only sender, and a place is free.
+        let _ = self.sender.try_send(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publish(watchers: &mut Watchers, document: &DocumentId, times: usize) {
+        for _ in 0..times {
+            watchers.publish(document, Source::Local, Changes::default());
+        }
+    }
+
+    fn drain(watch: &mut Watch) -> (usize, usize) {
+        let (mut changed, mut lagged) = (0, 0);
+        while let Ok(event) = watch.events.try_recv() {
+            match event {
+                WatchEvent::Changed { .. } => changed += 1,
+                WatchEvent::Lagged => lagged += 1,
+            }
+        }
+        (changed, lagged)
+    }
+
+    #[test]
+    fn reader_at_the_limit_gets_everything_and_one_above_is_told() {
+        let document = DocumentId::new("d").expect("valid name");
+        let mut watchers = Watchers::default();
+        let mut watch = watchers.subscribe(&document);
+        publish(&mut watchers, &document, WATCH_EVENTS_MAX);
+        assert_eq!(drain(&mut watch), (WATCH_EVENTS_MAX, 0));
+        publish(&mut watchers, &document, WATCH_EVENTS_MAX + 10);
+        assert_eq!(drain(&mut watch), (WATCH_EVENTS_MAX, 1));
+    }
+
+    #[test]
+    fn nothing_follows_lagged_until_it_was_read() {
+        let document = DocumentId::new("d").expect("valid name");
+        let mut watchers = Watchers::default();
+        let mut watch = watchers.subscribe(&document);
+        publish(&mut watchers, &document, WATCH_EVENTS_MAX + 1);
+        for _ in 0..WATCH_EVENTS_MAX {
+            assert!(matches!(watch.events.try_recv(), Ok(WatchEvent::Changed { .. })));
+        }
+        publish(&mut watchers, &document, 1);
+        assert!(matches!(watch.events.try_recv(), Ok(WatchEvent::Lagged)));
+        publish(&mut watchers, &document, 1);
+        assert_eq!(drain(&mut watch), (1, 0));
+    }
+
+    #[test]
+    fn readers_that_have_gone_are_forgotten() {
+        let document = DocumentId::new("d").expect("valid name");
+        let mut watchers = Watchers::default();
+        drop(watchers.subscribe(&document));
+        publish(&mut watchers, &document, 1);
+        assert!(watchers.documents.is_empty());
+    }
+}

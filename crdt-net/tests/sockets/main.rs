@@ -1,0 +1,11 @@
+//! Replicas on real sockets of this machine. Nothing sleeps to let something happen: tests wait
+//! for versions and events, and time limits are only there to end a test that hangs.
+
+mod convergence;
+mod lifecycle;
+mod limits;
+mod links;
+mod proxy;
+mod refusals;
+mod support;
+mod watching;
