@@ -1,0 +1,7 @@
+//! The program as a person runs it: the built binary, real links, exit codes, what it prints.
+
+mod arguments;
+mod demo;
+mod replay;
+mod run;
+mod sales;
