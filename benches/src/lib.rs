@@ -1,0 +1,61 @@
+//! What the benchmarks share: documents of a given size.
+//!
+//! Elements are 12-byte keys, as in the figures of other libraries that ours are compared with.
+
+use crdt_core::{Delta, Document, ReplicaId};
+
+/// The wall clock of every benchmark stands still.
+pub const WALL_MS: u64 = 1_700_000_000_000;
+
+/// Makes the id of the n-th replica.
+#[must_use]
+pub const fn replica(number: u128) -> ReplicaId {
+    ReplicaId::from_u128(number)
+}
+
+/// Makes the 12-byte key of an element.
+#[must_use]
+pub fn key(number: usize) -> String {
+    format!("k{number:011}")
+}
+
+/// Makes a document whose set "s" holds the keys of `numbers`, a thousand to a transaction.
+///
+/// # Panics
+/// If the document refuses them.
+#[must_use]
+pub fn set_document(writer: u128, numbers: std::ops::Range<usize>) -> Document {
+    let mut document = Document::new(replica(writer));
+    insert(&mut document, numbers);
+    document
+}
+
+/// Inserts the keys of `numbers` into the set "s", a thousand to a transaction.
+///
+/// # Panics
+/// If the document refuses them.
+pub fn insert(document: &mut Document, numbers: std::ops::Range<usize>) {
+    for chunk in numbers.clone().step_by(1_000) {
+        let mut transaction = document.transact(WALL_MS);
+        for number in chunk..(chunk + 1_000).min(numbers.end) {
+            transaction.set("s").insert(key(number)).expect("within all limits");
+        }
+        let _ = transaction.commit().expect("something was inserted");
+    }
+}
+
+/// Inserts one key in a transaction of its own; returns its delta.
+///
+/// # Panics
+/// If the document refuses it.
+pub fn insert_one(document: &mut Document, number: usize) -> Delta {
+    let mut transaction = document.transact(WALL_MS);
+    transaction.set("s").insert(key(number)).expect("within all limits");
+    transaction.commit().expect("something was inserted").delta
+}
+
+/// Returns how many elements the set "s" has.
+#[must_use]
+pub fn elements(document: &Document) -> usize {
+    document.root().set("s").map_or(0, |set| set.len())
+}
