@@ -2,9 +2,8 @@
 //!
 //! A snapshot ends with the digest of its content, so a mutant is mostly refused at the last
 //! sixteen bytes. [`reseal`] reads the mutant without minding order, limits or duplicates and writes
-//! the digest that its content has, as an attacker would. It is written from docs/protocol.md
-//! alone, and shares nothing with the library but the reading of primitives; so that both agree on
-//! honest snapshots is a test of that page too.
+//! the digest that its content has, as an attacker would. It shares nothing with the
+//! library but the reading of primitives, so that both agree on honest snapshots is a second opinion.
 
 use crdt_core::ReplicaId;
 use crdt_core::codec::{Encode, Reader};

@@ -344,3 +344,15 @@ fn running_totals_at_both_ends_of_the_range_are_summed_without_wrapping() {
     let expected = 2 * i128::from(i64::MIN) + i128::from(i64::MAX) - 1;
     assert_eq!(View::of(scene.play().root()).counters["c"], expected);
 }
+
+#[test]
+fn a_total_at_the_end_of_its_range_begins_anew_once_others_have_reset_it() {
+    let mut owner = Document::new(replica(1));
+    let add = commit(&mut owner, WALL_MS, |t| t.counter("c").add(i64::MAX));
+    let mut other = Document::new(replica(2));
+    apply(&mut other, &add);
+    apply(&mut owner, &commit(&mut other, WALL_MS, |t| t.counter("c").reset()));
+    apply(&mut other, &commit(&mut owner, WALL_MS, |t| t.counter("c").add(i64::MAX)));
+    assert_eq!(other.root().counter("c"), Some(i128::from(i64::MAX)));
+    assert_same(&other, &owner);
+}

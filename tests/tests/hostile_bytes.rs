@@ -55,8 +55,8 @@ struct Tally {
     tried: usize,
     accepted: usize,
     used: usize,
-    /// Peak bytes allocated and input length, where their ratio was worst.
-    worst: (u64, u64),
+    /// The most bytes that one mutant made the decoder hold.
+    allocated_max: u64,
 }
 
 impl<T> Target<T> {
@@ -100,9 +100,7 @@ impl<T> Target<T> {
         tally.tried += 1;
         let (decoded, allocated) = measured(|| (self.decode)(mutant));
         let len = mutant.len() as u64;
-        if allocated * tally.worst.1 >= tally.worst.0 * len {
-            tally.worst = (allocated, len);
-        }
+        tally.allocated_max = tally.allocated_max.max(allocated);
         let allowed = self.growth_max * len + ALLOCATION_BYTES_MAX;
         assert!(allocated <= allowed, "{allocated} bytes allocated for {len}");
         let Some(message) = decoded else { return };

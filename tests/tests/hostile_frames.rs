@@ -1,0 +1,256 @@
+//! A live endpoint whose peer turns hostile in the middle of an honest conversation.
+//!
+//! For every mutant: no panic, no hang, no allocation out of proportion to the frame; the endpoint
+//! still syncs with an honest peer afterwards, and its documents can be saved and opened. Checksums
+//! are no shelter: payloads are also wrapped into parts with the right hash, and snapshots are given
+//! the right digest.
+//!
+//! `CRDT_HOSTILE_FRAMES` sets the number of random mutants (default 100,000), `CRDT_LAW_SEED` the
+//! seed; a failure prints it with the frame. Allocation is counted by this test binary's allocator.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crdt_core::codec::Encode;
+use crdt_core::{Document, Kind, Snapshot, Transaction};
+use crdt_sync::{Config, DocumentId, Endpoint, Input, LinkId, Now, Output};
+use crdt_tests::{Choices, WALL_MS, forge, law, mutate, replica};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Random mutants unless `CRDT_HOSTILE_FRAMES` says otherwise.
+const CASES: usize = 100_000;
+/// Peak bytes that one frame may make an endpoint hold, per byte of the frame: a snapshot's share
+/// (see `hostile_bytes.rs`), twice, for the document and for what is waiting to be durable.
+const GROWTH_MAX: u64 = 256;
+/// Peak bytes beyond that: answers, timers, a session.
+const ALLOCATION_BYTES_MAX: u64 = 64 << 10;
+/// More outputs than any honest frame of these conversations asks for.
+const OUTPUTS_MAX: usize = 1_000;
+/// Every how-manieth victim is also put to the test of an honest peer.
+const MET_EVERY: usize = 4;
+
+const NOW: Now = Now { monotonic_ms: 1_000, wall_ms: WALL_MS };
+const HOSTILE: LinkId = LinkId(1);
+const HONEST: LinkId = LinkId(2);
+
+const DELTA: u8 = 3;
+const SNAPSHOT: u8 = 4;
+const BEGIN: u8 = 5;
+const PART: u8 = 6;
+
+fn id(name: &str) -> DocumentId {
+    DocumentId::new(name).expect("a short name")
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config.chunk_bytes_max = 1_024;
+    config.log_bytes_max = 600;
+    config
+}
+
+fn write(endpoint: &mut Endpoint, name: &str, act: impl FnOnce(&mut Transaction<'_>)) {
+    let edit = |transaction: &mut Transaction<'_>| {
+        act(transaction);
+        Ok::<(), ()>(())
+    };
+    endpoint.transact(NOW, &id(name), edit).expect("within all limits");
+}
+
+/// The victim before the conversation: two documents, one of which the peer has a version of too.
+fn victim() -> Endpoint {
+    let mut endpoint = Endpoint::new(replica(1), config());
+    write(&mut endpoint, "both", |t| t.counter("c").add(5).expect("small"));
+    write(&mut endpoint, "mine", |t| t.set("s").insert("x").expect("small"));
+    let _ = carry_out(&mut endpoint);
+    endpoint
+}
+
+/// The peer: a document below whose log's floor the victim stands, and two small ones.
+fn peer() -> Endpoint {
+    let mut endpoint = Endpoint::new(replica(2), config());
+    for number in 0..60_i64 {
+        write(&mut endpoint, "both", |t| {
+            t.set("s").insert(format!("an element of some length, number {number}")).expect("small")
+        });
+        write(&mut endpoint, "both", |t| t.map("m").register("r").set(number).expect("small"));
+    }
+    write(&mut endpoint, "theirs", |t| t.map("m").counter("c").add(1).expect("small"));
+    write(&mut endpoint, "theirs", |t| {
+        let _ = t.root().remove(Kind::Map, "m").expect("small");
+    });
+    let _ = carry_out(&mut endpoint);
+    endpoint
+}
+
+/// Does what an endpoint asks for, the store being instant; returns what it sends.
+fn carry_out(endpoint: &mut Endpoint) -> Vec<Vec<u8>> {
+    let mut sent = Vec::new();
+    for _ in 0..OUTPUTS_MAX {
+        match endpoint.poll_output() {
+            Some(Output::Persist { ticket, .. }) => endpoint.handle(NOW, Input::Persisted { ticket }),
+            Some(Output::Transmit { bytes, .. }) => sent.push(bytes),
+            Some(Output::Close { .. } | Output::Event(_)) => {}
+            None => return sent,
+        }
+    }
+    panic!("an endpoint that does not come to rest");
+}
+
+/// Lets two endpoints talk until both are silent; returns what the second one sent.
+fn converse(one: &mut Endpoint, two: &mut Endpoint, link: LinkId) -> Vec<Vec<u8>> {
+    one.handle(NOW, Input::LinkUp { link, nonce: 11 });
+    two.handle(NOW, Input::LinkUp { link, nonce: 22 });
+    let mut heard = Vec::new();
+    for _ in 0..OUTPUTS_MAX {
+        let (from_one, from_two) = (carry_out(one), carry_out(two));
+        if from_one.is_empty() && from_two.is_empty() {
+            return heard;
+        }
+        from_one.iter().for_each(|bytes| two.handle(NOW, Input::Received { link, bytes }));
+        from_two.iter().for_each(|bytes| one.handle(NOW, Input::Received { link, bytes }));
+        heard.extend(from_two);
+    }
+    panic!("two endpoints that never fall silent");
+}
+
+/// The frames of an honest peer, in order: catching up, then a few live writes.
+fn honest_frames() -> Vec<Vec<u8>> {
+    let (mut victim, mut peer) = (victim(), peer());
+    let mut frames = converse(&mut victim, &mut peer, HOSTILE);
+    assert_eq!(victim.document(&id("both")), peer.document(&id("both")), "the conversation is an honest one");
+    for number in 0..3_i64 {
+        write(&mut peer, "theirs", |t| t.register("r").set(number).expect("small"));
+        for bytes in carry_out(&mut peer) {
+            victim.handle(NOW, Input::Received { link: HOSTILE, bytes: &bytes });
+            frames.push(bytes);
+        }
+        for bytes in carry_out(&mut victim) {
+            peer.handle(NOW, Input::Received { link: HOSTILE, bytes: &bytes });
+        }
+    }
+    assert!(frames.iter().any(|frame| frame[0] == BEGIN), "long payloads take part");
+    assert!(frames.iter().any(|frame| frame[0] == DELTA));
+    frames
+}
+
+/// Puts the parts of long payloads together: frames as they were before they were cut.
+fn whole_payloads(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut payloads: Vec<Vec<u8>> = Vec::new();
+    for frame in frames {
+        match frame[0] {
+            BEGIN => {
+                let length = frame[1..].iter().position(|byte| *byte < 0x80).expect("a varint ends") + 2;
+                payloads.push(frame[length + 8..].to_vec());
+            }
+            PART => payloads.last_mut().expect("a part follows its beginning").extend(&frame[1..]),
+            DELTA | SNAPSHOT => payloads.push(frame.clone()),
+            _ => {}
+        }
+    }
+    payloads
+}
+
+/// Wraps a payload into a beginning and a part, with the right length and hash.
+fn wrapped(payload: &[u8]) -> Vec<Vec<u8>> {
+    let (first, rest) = payload.split_at(payload.len() / 2);
+    let mut begin = vec![BEGIN];
+    begin.put_varint(payload.len() as u64);
+    begin.put_u64(xxh3_64(payload));
+    begin.put_bytes(first);
+    let mut part = vec![PART];
+    part.put_bytes(rest);
+    vec![begin, part]
+}
+
+/// What the hostile peer says: honest frames up to a moment, then these.
+struct Attack {
+    honest: usize,
+    hostile: Vec<Vec<u8>>,
+}
+
+fn attack(frames: &[Vec<u8>], payloads: &[Vec<u8>], choices: &mut Choices) -> Attack {
+    let honest = choices.below(frames.len());
+    let donors: Vec<&[u8]> = frames.iter().map(|frame| &frame[..]).collect();
+    let hostile = match choices.below(3) {
+        0 => {
+            let mut payload = payloads[choices.below(payloads.len())].clone();
+            let body = mutate::wound(&payload[2..], &donors, choices);
+            payload.splice(2.., body);
+            if payload[0] == SNAPSHOT {
+                let mut body = payload.split_off(2);
+                forge::reseal(&mut body);
+                payload.extend(body);
+            }
+            wrapped(&payload)
+        }
+        1 => vec![mutate::wound(donors[choices.below(donors.len())], &donors, choices)],
+        _ => vec![mutate::wound(&frames[honest], &donors, choices)],
+    };
+    Attack { honest, hostile }
+}
+
+/// Feeds the attack to a fresh victim; returns it, however it ended.
+fn suffer(frames: &[Vec<u8>], attack: &Attack) -> Endpoint {
+    let mut victim = victim();
+    victim.handle(NOW, Input::LinkUp { link: HOSTILE, nonce: 11 });
+    for bytes in &frames[..attack.honest] {
+        victim.handle(NOW, Input::Received { link: HOSTILE, bytes });
+        let _ = carry_out(&mut victim);
+    }
+    for bytes in &attack.hostile {
+        let receive = || {
+            victim.handle(NOW, Input::Received { link: HOSTILE, bytes });
+            let _ = carry_out(&mut victim);
+        };
+        let allocated = allocation_counter::measure(receive).bytes_max;
+        // A part completes what was announced before it: the whole payload counts.
+        let len = attack.hostile.iter().chain(&frames[..attack.honest]).map(Vec::len).sum::<usize>() as u64;
+        assert!(allocated <= GROWTH_MAX * len + ALLOCATION_BYTES_MAX, "{allocated} bytes allocated for {len}");
+    }
+    victim.handle(NOW, Input::LinkDown { link: HOSTILE });
+    let _ = carry_out(&mut victim);
+    victim
+}
+
+/// Lets the victim meet somebody honest who has never heard of the hostile peer.
+fn still_works(mut victim: Endpoint) {
+    for (_, document) in victim.documents() {
+        let bytes = document.snapshot().encode();
+        let saved = Snapshot::decode(&bytes).expect("a document can be saved and opened, whatever it took in");
+        assert_eq!(Document::from_snapshot(replica(1), saved), *document);
+    }
+    write(&mut victim, "mine", |t| t.set("s").insert("after").expect("small"));
+    // An id that no mutant hits upon: whoever forges writes of an honest replica conflicts with it.
+    let mut honest = Endpoint::new(replica(0x5eed_0123_4567_89ab_cdef), config());
+    write(&mut honest, "mine", |t| t.set("s").insert("honest").expect("small"));
+    let _ = converse(&mut victim, &mut honest, HONEST);
+    for (name, document) in victim.documents() {
+        assert_eq!(Some(document), honest.document(name), "{name:?}");
+    }
+}
+
+#[test]
+fn an_endpoint_survives_whatever_a_peer_says_and_goes_on_with_others() {
+    let seed = law::seed();
+    let mut choices = Choices::new(seed);
+    let frames = honest_frames();
+    let payloads = whole_payloads(&frames);
+    for case in 0..law::from_env("CRDT_HOSTILE_FRAMES").unwrap_or(CASES) {
+        let attack = attack(&frames, &payloads, &mut choices);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let victim = suffer(&frames, &attack);
+            if case % MET_EVERY == 0 {
+                still_works(victim);
+            }
+        }));
+        if let Err(panic) = outcome {
+            eprintln!("CRDT_LAW_SEED={seed}, case {case}, after {} honest frames:", attack.honest);
+            attack.hostile.iter().for_each(|frame| eprintln!("{}", hex(frame)));
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
