@@ -42,7 +42,8 @@ pub struct Config {
     pub chunk_bytes_max: usize,
     /// The largest frame that is sent or taken: 256 KiB.
     pub frame_bytes_max: usize,
-    /// The largest delta or snapshot that is put together from parts: 256 MiB.
+    /// The largest delta or snapshot that is put together from parts: 64 MiB. One of nothing but tiny
+    /// entries may take a hundred times its bytes once decoded, so raise it only among friends.
     pub message_bytes_max: usize,
     /// How much of a document's log is kept; a peer further behind gets a snapshot: 4 MiB.
     pub log_bytes_max: usize,
@@ -63,7 +64,7 @@ impl Default for Config {
             in_flight_bytes_max: 1 << 20,
             chunk_bytes_max: 64 << 10,
             frame_bytes_max: 256 << 10,
-            message_bytes_max: 256 << 20,
+            message_bytes_max: 64 << 20,
             log_bytes_max: 4 << 20,
             documents_max: 65_536,
             digest_delay_ms: 1_000,
