@@ -24,6 +24,8 @@ pub(crate) struct Backoff {
     ceiling_ms: u64,
     /// The next delay is drawn from the upper half of its range.
     is_resting: bool,
+    /// The last link that came up was not wanted.
+    was_unwanted: bool,
 }
 
 impl Backoff {
@@ -32,11 +34,12 @@ impl Backoff {
     /// Bounds of zero are raised to one millisecond, so that a failing dial never spins.
     pub(crate) fn new(min_ms: u64, max_ms: u64) -> Self {
         let min_ms = min_ms.max(1);
-        Self { min_ms, max_ms: max_ms.max(min_ms), ceiling_ms: min_ms, is_resting: false }
+        Self { min_ms, max_ms: max_ms.max(min_ms), ceiling_ms: min_ms, is_resting: false, was_unwanted: false }
     }
 
     /// Takes note that a link has ended after it had lived so long.
     pub(crate) fn link_ended(&mut self, lived: Duration) {
+        self.was_unwanted = false;
         if lived >= HEALTHY_AFTER {
             self.ceiling_ms = self.min_ms;
         }
@@ -44,10 +47,15 @@ impl Backoff {
 
     /// Takes note that the link was not wanted: its peer is linked already, or is ourselves.
     ///
-    /// The next delay is a long one: trying soon could only be refused again.
-    pub(crate) fn rest(&mut self) {
-        self.ceiling_ms = self.ceiling_ms.max(REST_MS.min(self.max_ms));
-        self.is_resting = true;
+    /// The first time this may be a race with the end of an earlier link of our own, which the peer
+    /// is about to notice: the next delay is an ordinary one. From the second time in a row it is a
+    /// long one, for trying soon could only be refused again.
+    pub(crate) fn unwanted(&mut self) {
+        if self.was_unwanted {
+            self.ceiling_ms = self.ceiling_ms.max(REST_MS.min(self.max_ms));
+            self.is_resting = true;
+        }
+        self.was_unwanted = true;
     }
 
     /// Returns the next delay, drawn with `random`, and doubles the ceiling.
@@ -96,21 +104,27 @@ mod tests {
     }
 
     #[test]
-    fn unwanted_link_rests_for_half_its_ceiling_at_least() {
+    fn unwanted_link_is_tried_once_more_soon_then_rests_for_half_its_ceiling_at_least() {
         let mut backoff = Backoff::new(100, 30_000);
-        backoff.rest();
+        backoff.unwanted();
+        assert_eq!(longest(&mut backoff), 100);
+        backoff.unwanted();
         assert_eq!(backoff.next_delay(0), Duration::from_secs(5));
-        backoff.rest();
+        backoff.unwanted();
         assert_eq!(longest(&mut backoff), 20_000);
-        backoff.rest();
+        backoff.unwanted();
         assert_eq!(backoff.next_delay(0), Duration::from_secs(15));
         assert_eq!(backoff.next_delay(0), Duration::ZERO);
+        backoff.link_ended(HEALTHY_AFTER);
+        backoff.unwanted();
+        assert_eq!(longest(&mut backoff), 100);
     }
 
     #[test]
     fn rest_keeps_to_the_maximum() {
         let mut backoff = Backoff::new(1, 4);
-        backoff.rest();
+        backoff.unwanted();
+        backoff.unwanted();
         assert_eq!(longest(&mut backoff), 4);
     }
 

@@ -5,8 +5,8 @@
 //! driver closes by itself.
 //!
 //! What if both ends dial each other? One of the two links is refused with a typed reason, and
-//! its dialler rests for 5 s and more before each new attempt: it is there when the other link dies,
-//! and does not flap meanwhile.
+//! its dialler tries once more soon, then rests for 5 s and more before each new attempt: it is there
+//! when the other link dies, and does not flap meanwhile.
 
 use std::io;
 use std::sync::Arc;
@@ -131,9 +131,9 @@ pub(crate) async fn keep_dialling(
             Ok(Ok(socket)) => {
                 let started = Instant::now();
                 let ended = link::run(socket, Origin::Dialled { dial }, address.clone(), &net).await;
-                backoff.link_ended(started.elapsed());
-                if ended.code.is_some_and(is_unwanted) {
-                    backoff.rest();
+                match ended.code.is_some_and(is_unwanted) {
+                    true => backoff.unwanted(),
+                    false => backoff.link_ended(started.elapsed()),
                 }
             }
             Ok(Err(error)) => debug!(%address, %error, "dialling failed"),
