@@ -1,8 +1,8 @@
 //! A document's content and version at one moment, without its identity.
 //!
 //! Taking one copies nothing: a snapshot shares the document's tables, and a later write copies
-//! the small table that it touches. So a slow reader or a peer being brought up never holds up a
-//! writer.
+//! the small table that it touches. So a slow reader never holds up a writer.
+//! Encoding one is O(n log n) wherever it runs.
 
 use crate::codec::DecodeError;
 use crate::delta::Delta;

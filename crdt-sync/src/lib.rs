@@ -24,7 +24,8 @@
 //!
 //! - Nothing is sent or acknowledged before it is durable (Invariant 4, [`Output::Persist`]).
 //! - No delta is sent on a link whose peer is known to have it.
-//! - A slow peer costs a log position and a version per document, and [`Config::in_flight_bytes_max`] on the wire.
+//! - A slow peer costs a log position and a version per document, and [`Config::in_flight_bytes_max`] on the wire;
+//!   one that needs a snapshot also its encoded bytes, shared with others at the same version, until it has them.
 //! - Documents on one link take turns, frame by frame; links take turns too.
 //! - Nothing that a peer sends makes the endpoint panic or grow beyond [`Config`]'s limits.
 //!
