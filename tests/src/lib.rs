@@ -13,6 +13,7 @@ pub mod forge;
 pub mod law;
 pub mod mutate;
 pub mod scene;
+pub mod sim;
 
 mod choices;
 mod model;
