@@ -57,6 +57,8 @@
 mod decode;
 mod encode;
 
+use std::fmt;
+
 use crdt_core::{Delta, Digest, Dot, Frontier, ReplicaId, Snapshot};
 
 use crate::document_id::DocumentId;
@@ -169,11 +171,26 @@ pub(crate) struct Offer {
     pub(crate) frontier: Frontier,
 }
 
-/// Why a document ends on a link.
+/// Why a document ends on a link, as a Reject frame says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rejection {
+#[non_exhaustive]
+pub enum Rejection {
+    /// Two writers have used one identity: they have both spent this dot, or one has claimed a dot of
+    /// the other's that it never spent.
     IdentityConflict(Dot),
+    /// One end cannot take the document.
     Refused(Refusal),
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::IdentityConflict(dot) => write!(f, "identity conflict at {dot}"),
+            Self::Refused(Refusal::TooManyDocuments) => f.write_str("too many documents"),
+            Self::Refused(Refusal::TooManyReplicas) => f.write_str("too many replicas"),
+            Self::Refused(Refusal::TooLarge) => f.write_str("the document is too large"),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@
 //! Deliberately absent: sockets, tasks and redialling (`crdt-net`), storage (`crdt-store`), and
 //! repair of a divergence, which is reported only.
 //!
+//! To look at what crosses a link, for a trace or a test: [`FrameSummary`].
+//!
 //! # Two endpoints
 //!
 //! ```
@@ -77,6 +79,7 @@ mod endpoint;
 mod error;
 mod event;
 mod frame;
+mod frame_summary;
 mod input;
 mod output;
 mod session;
@@ -87,5 +90,7 @@ pub use document_id::{DocumentId, DocumentIdError};
 pub use endpoint::Endpoint;
 pub use error::{OpenError, TransactError};
 pub use event::{Event, Refusal, SessionStatus, Source};
+pub use frame::Rejection;
+pub use frame_summary::FrameSummary;
 pub use input::{Input, LinkId, Now, Ticket};
 pub use output::{Output, Stored, Write};

@@ -1,0 +1,305 @@
+//! What one message on a link says, for people and tools that look at the wire.
+//!
+//! How can a trace show frames without a second grammar that drifts from the first? It does not
+//! read bytes: it takes what the endpoint's own decoder made of them, and leaves out the content of
+//! documents. So whatever an endpoint would refuse is refused here with the same error, and nothing
+//! that users have written gets into a log by way of it. (Names of documents do.)
+//!
+//! Deliberately absent: frames that travel in parts, which are the business of whoever has seen all
+//! parts: their bytes, put together, are a frame.
+
+use std::fmt;
+
+use crdt_core::{DecodeError, Digest, DotRange, ReplicaId, VersionVector};
+
+use crate::document_id::DocumentId;
+use crate::frame::{Frame, Hello, Offer, Rejection};
+
+/// One message on a link: its kind, and what it says about documents and links; not their content.
+///
+/// For traces, tests and tools. Shown as one line.
+///
+/// ```
+/// use crdt_core::ReplicaId;
+/// use crdt_sync::{Config, Endpoint, FrameSummary, Input, LinkId, Now, Output};
+///
+/// let mut endpoint = Endpoint::new(ReplicaId::from_u128(1), Config::default());
+/// endpoint.handle(Now::default(), Input::LinkUp { link: LinkId(1), nonce: 7 });
+/// let Some(Output::Transmit { bytes, .. }) = endpoint.poll_output() else { panic!("a hello comes first") };
+///
+/// let hello = FrameSummary::decode(&bytes)?;
+/// assert!(matches!(hello, FrameSummary::Hello { ordinal: 1, nonce: 7, .. }));
+/// assert!(!hello.is_data());
+/// assert_eq!(FrameSummary::decode(&[0x0b])?.to_string(), "Ping");
+/// assert!(FrameSummary::decode(&[0x0b, 0]).is_err());
+/// # Ok::<(), crdt_core::DecodeError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FrameSummary {
+    /// Who the sender is and what it takes; the first message each way.
+    Hello {
+        /// The sender.
+        replica: ReplicaId,
+        /// Tells its process apart from others.
+        incarnation: u64,
+        /// The how-manieth link of its process this is.
+        ordinal: u64,
+        /// A number of the link.
+        nonce: u64,
+        /// The longest message that it takes.
+        frame_bytes_max: u64,
+        /// How many bytes of data it takes without having returned credit for them.
+        in_flight_bytes_max: u64,
+        /// The longest message in parts that it takes.
+        message_bytes_max: u64,
+    },
+    /// A hello of a peer that speaks only other versions of the protocol. Nothing else of it can be read.
+    Foreign {
+        /// The lowest version that it speaks.
+        min: u64,
+        /// The highest version that it speaks.
+        max: u64,
+    },
+    /// The sender has this document, durably, at this version.
+    Offer {
+        /// The sender's number for it.
+        handle: u32,
+        /// The receiver is asked to repeat its own offer.
+        again: bool,
+        /// Its name.
+        name: DocumentId,
+        /// Where it stands. The frame also holds the chain hashes.
+        version: VersionVector,
+    },
+    /// One transaction, or several coalesced.
+    Delta {
+        /// The sender's number for the document.
+        handle: u32,
+        /// Which transactions, by replica.
+        ranges: Vec<DotRange>,
+        /// The length of the frame.
+        bytes: usize,
+    },
+    /// A whole document.
+    Snapshot {
+        /// The sender's number for the document.
+        handle: u32,
+        /// Where it stands.
+        version: VersionVector,
+        /// The length of the frame.
+        bytes: usize,
+    },
+    /// The first part of a frame that is too long for one message.
+    Begin {
+        /// The length of the frame.
+        length: u64,
+        /// How much of it is in this message.
+        bytes: usize,
+    },
+    /// A later part.
+    Part {
+        /// How much of the frame is in this message.
+        bytes: usize,
+    },
+    /// The sender holds these transactions, and all before them, durably.
+    Ack {
+        /// The sender's number for the document.
+        handle: u32,
+        /// How many bytes of data are in flight no more.
+        credit: u64,
+        /// The highest counter by replica, in replica order.
+        counters: Vec<(ReplicaId, u64)>,
+    },
+    /// So many bytes of data are in flight no more.
+    Credit {
+        /// How many.
+        bytes: u64,
+    },
+    /// What the content of a document comes to at a frontier.
+    Digest {
+        /// The sender's number for the document.
+        handle: u32,
+        /// The hash of the frontier.
+        frontier: u64,
+        /// The digest of the content.
+        digest: Digest,
+    },
+    /// A document ends on this link.
+    Reject {
+        /// The *receiver's* number for the document.
+        handle: u32,
+        /// Why.
+        reason: Rejection,
+    },
+    /// A question for a sign of life.
+    Ping,
+    /// The answer to it.
+    Pong,
+    /// A kind that this version does not know, and that a receiver skips.
+    Skipped {
+        /// The first byte of the message.
+        kind: u8,
+    },
+}
+
+impl FrameSummary {
+    /// Reads one message, as an endpoint does.
+    ///
+    /// Cost: that of decoding all of it, a snapshot included, in time and in memory: meant for looking,
+    /// not for the path of every message in production.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes are no frame, or hold a delta or snapshot that is none: an endpoint
+    /// closes the link over them.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        Ok(match Frame::decode(bytes)? {
+            Frame::Hello(hello) => Self::of_hello(&hello),
+            Frame::Foreign { min, max } => Self::Foreign { min, max },
+            Frame::Offer(Offer { handle, again, name, frontier }) => {
+                Self::Offer { handle, again, name, version: frontier.version() }
+            }
+            Frame::Delta { handle, delta } => {
+                Self::Delta { handle, ranges: delta.ranges().collect(), bytes: bytes.len() }
+            }
+            Frame::Snapshot { handle, snapshot } => {
+                Self::Snapshot { handle, version: snapshot.version(), bytes: bytes.len() }
+            }
+            Frame::Begin { length, bytes, .. } => Self::Begin { length, bytes: bytes.len() },
+            Frame::Part { bytes } => Self::Part { bytes: bytes.len() },
+            Frame::Ack { handle, credit, counters } => Self::Ack { handle, credit, counters },
+            Frame::Credit { bytes } => Self::Credit { bytes },
+            Frame::Digest { handle, frontier, digest } => Self::Digest { handle, frontier, digest },
+            Frame::Reject { handle, rejection } => Self::Reject { handle, reason: rejection },
+            Frame::Ping => Self::Ping,
+            Frame::Pong => Self::Pong,
+            Frame::Skipped => Self::Skipped { kind: bytes.first().copied().unwrap_or_default() },
+        })
+    }
+
+    /// Tells whether it counts against credit: then the whole message does.
+    #[must_use]
+    pub fn is_data(&self) -> bool {
+        matches!(
+            self,
+            Self::Offer { .. } | Self::Delta { .. } | Self::Snapshot { .. } | Self::Begin { .. } | Self::Part { .. }
+        )
+    }
+
+    fn of_hello(hello: &Hello) -> Self {
+        Self::Hello {
+            replica: hello.replica,
+            incarnation: hello.incarnation,
+            ordinal: hello.ordinal,
+            nonce: hello.nonce,
+            frame_bytes_max: hello.frame_bytes_max,
+            in_flight_bytes_max: hello.in_flight_bytes_max,
+            message_bytes_max: hello.message_bytes_max,
+        }
+    }
+}
+
+impl fmt::Display for FrameSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hello { replica, incarnation, ordinal, nonce, .. } => {
+                write!(f, "Hello {replica}, link {ordinal} of incarnation {incarnation:x}, nonce {nonce:x}")
+            }
+            Self::Foreign { min, max } => write!(f, "Hello of versions {min} to {max}"),
+            Self::Offer { handle, again, name, version } => {
+                let again = if *again { ", again" } else { "" };
+                write!(f, "Offer #{handle} {name:?} at {}{again}", listed(version.iter()))
+            }
+            Self::Delta { handle, ranges, .. } => write!(f, "Delta #{handle} {}", ranges_of(ranges)),
+            Self::Snapshot { handle, version, .. } => write!(f, "Snapshot #{handle} at {}", listed(version.iter())),
+            Self::Begin { length, bytes } => write!(f, "Begin {bytes} of {length} bytes"),
+            Self::Part { bytes } => write!(f, "Part {bytes} bytes"),
+            Self::Ack { handle, credit, counters } => {
+                write!(f, "Ack #{handle} {}, credit {credit}", listed(counters.iter().copied()))
+            }
+            Self::Credit { bytes } => write!(f, "Credit {bytes}"),
+            Self::Digest { handle, frontier, digest } => {
+                write!(f, "Digest #{handle} {digest} at frontier {frontier:016x}")
+            }
+            Self::Reject { handle, reason } => write!(f, "Reject #{handle}: {reason}"),
+            Self::Ping => f.write_str("Ping"),
+            Self::Pong => f.write_str("Pong"),
+            Self::Skipped { kind } => write!(f, "unknown kind {kind:02x}, to be skipped"),
+        }
+    }
+}
+
+/// Shows the highest counters by replica: `{A: 5, B: 1}`.
+fn listed(counters: impl Iterator<Item = (ReplicaId, u64)>) -> String {
+    braced(counters.map(|(replica, counter)| format!("{replica}: {counter}")))
+}
+
+/// Shows ranges of counters by replica: `{A: 5, B: 1..3}`.
+fn ranges_of(ranges: &[DotRange]) -> String {
+    braced(ranges.iter().map(|range| match range.after + 1 {
+        first if first == range.through => format!("{}: {first}", range.replica),
+        first => format!("{}: {first}..{}", range.replica, range.through),
+    }))
+}
+
+fn braced(entries: impl Iterator<Item = String>) -> String {
+    format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use crdt_core::{Document, Dot};
+
+    use super::*;
+    use crate::event::Refusal;
+    use crate::frame;
+
+    const A: ReplicaId = ReplicaId::from_u128(1);
+    const B: ReplicaId = ReplicaId::from_u128(2);
+
+    fn line(bytes: &[u8]) -> String {
+        let line = FrameSummary::decode(bytes).unwrap().to_string();
+        line.replace(&A.to_string(), "A").replace(&B.to_string(), "B")
+    }
+
+    fn secret() -> Document {
+        let mut document = Document::new(A);
+        let mut transaction = document.transact(0);
+        transaction.register("pin").set("4711").unwrap();
+        let _ = transaction.commit();
+        document
+    }
+
+    #[test]
+    fn a_line_tells_the_place_in_the_conversation() {
+        let document = secret();
+        let name = DocumentId::new("cart").unwrap();
+        let conflict = Rejection::IdentityConflict(Dot::new(B, 9));
+        assert_eq!(line(&frame::offer(3, true, &name, &document.frontier())), r#"Offer #3 "cart" at {A: 1}, again"#);
+        assert_eq!(line(&frame::ack(3, 60, &[(A, 1), (B, 7)])), "Ack #3 {A: 1, B: 7}, credit 60");
+        assert_eq!(line(&frame::begin(5_000, 0, &[7; 100])), "Begin 100 of 5000 bytes");
+        assert_eq!(line(&frame::reject(3, conflict)), "Reject #3: identity conflict at B@9");
+        let too_large = Rejection::Refused(Refusal::TooLarge);
+        assert_eq!(line(&frame::reject(3, too_large)), "Reject #3: the document is too large");
+        assert_eq!(line(&[0x90, 1, 2]), "unknown kind 90, to be skipped");
+    }
+
+    #[test]
+    fn a_line_shows_which_transactions_and_nothing_that_users_wrote() {
+        let (mut document, mut deltas) = (secret(), Vec::new());
+        for _ in 0..2 {
+            let mut transaction = document.transact(0);
+            transaction.register("pin").set("0815").unwrap();
+            deltas.push(transaction.commit().unwrap().delta);
+        }
+        let mut both = deltas[0].clone();
+        both.coalesce(&deltas[1]).unwrap();
+        assert_eq!(line(&frame::delta(0, &deltas[1])), "Delta #0 {A: 3}");
+        assert_eq!(line(&frame::delta(0, &both)), "Delta #0 {A: 2..3}");
+        assert_eq!(line(&frame::snapshot(0, &document.snapshot())), "Snapshot #0 at {A: 3}");
+        for bytes in [frame::delta(0, &both), frame::snapshot(0, &document.snapshot())] {
+            let shown = format!("{:?}", FrameSummary::decode(&bytes).unwrap());
+            assert!(!shown.contains("pin") && !shown.contains("0815"), "{shown}");
+        }
+    }
+}
