@@ -9,11 +9,11 @@
 
 use crdt_core::{Dot, Stamp, VersionVector};
 
-use crate::op::{Entry, Item, Op, Scope};
+use crate::op::{Edit, Entry, Item, Op, Scope};
 use crate::view::View;
 
 /// A set of events of one [`Model`], which has at most 128.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventSet(u128);
 
 impl EventSet {
@@ -54,6 +54,8 @@ pub struct Event {
     pub ops: Vec<Op>,
     /// The stamp of each edit that writes a register, as read from the document that made it.
     pub stamps: Vec<Option<Stamp>>,
+    /// Its replica has crashed before it was durable: it has never happened.
+    pub lost: bool,
 }
 
 /// All events of a network.
@@ -73,7 +75,7 @@ struct Place {
 impl Model {
     /// Begins an event; returns its number.
     pub fn begin(&mut self, dot: Dot, past: EventSet) -> usize {
-        self.events.push(Event { dot, past, ops: Vec::new(), stamps: Vec::new() });
+        self.events.push(Event { dot, past, ops: Vec::new(), stamps: Vec::new(), lost: false });
         self.events.len() - 1
     }
 
@@ -89,16 +91,34 @@ impl Model {
         self.events.pop();
     }
 
+    /// A crash has taken an event: no state may ever contain it again.
+    pub fn lose(&mut self, event: usize) {
+        self.events[event].lost = true;
+    }
+
+    /// Reads the stamps of an event's register writes off the document that it was made in.
+    pub fn read_stamps(&mut self, event: usize, after: &View) {
+        let Event { dot, ops, stamps, .. } = &mut self.events[event];
+        for (op, stamp) in ops.iter().zip(stamps) {
+            let Edit::Write(_) = op.edit else { continue };
+            let values = after.at(&op.map).and_then(|map| map.registers.get(op.name));
+            // Nothing is found if a later edit of the event has taken it out again.
+            let written = values.into_iter().flatten().find(|written| written.dot == *dot);
+            *stamp = written.map(|written| written.stamp);
+        }
+    }
+
     /// Returns the number of the event that spent `dot`.
     #[must_use]
     pub fn event(&self, dot: Dot) -> Option<usize> {
-        self.events.iter().position(|event| event.dot == dot)
+        self.events.iter().position(|event| event.dot == dot && !event.lost)
     }
 
     /// Returns the set of all events.
     #[must_use]
     pub fn all(&self) -> EventSet {
-        (0..self.events.len()).fold(EventSet::default(), EventSet::with)
+        let counts = (0..self.events.len()).filter(|event| !self.events[*event].lost);
+        counts.fold(EventSet::default(), EventSet::with)
     }
 
     /// Returns the version of a replica that has seen `state`.

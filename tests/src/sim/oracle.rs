@@ -1,0 +1,395 @@
+//! The judge: what must hold after every step, whatever has broken.
+//!
+//! It stands outside and sees everything: the truth of each document, what each store holds durably,
+//! what each replica has shown so far, and every message. Replicas are called by their number
+//! here; number n has the id n + 1.
+
+use std::collections::BTreeMap;
+
+use crdt_core::{Delta, Document, Dot, ReplicaId, VersionVector};
+use crdt_sync::{DocumentId, FrameSummary, LinkId, Write};
+use thiserror::Error;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::truth::Truth;
+use crate::choices::Choices;
+use crate::shadow::Shadow;
+use crate::view::View;
+
+/// One new state in so many is compared with the model: that is quadratic in the history.
+const MODEL_ONE_IN: usize = 48;
+
+/// What was found to be broken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{at_ms} ms: {check}: {detail}")]
+pub struct Violation {
+    /// When, in milliseconds since the start.
+    pub at_ms: u64,
+    /// Which promise.
+    pub check: Check,
+    /// Who and what.
+    pub detail: String,
+}
+
+/// The promises that are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Error)]
+pub enum Check {
+    /// Invariant 1.
+    #[error("no dot has two contents")]
+    OneContent,
+    /// Invariant 2.
+    #[error("versions never regress")]
+    NoRegress,
+    /// Invariant 2.
+    #[error("versions cover only what was written and applied")]
+    NoInvention,
+    /// Invariant 4, for what is received.
+    #[error("nothing is visible to others before it is durable")]
+    DurableFirst,
+    /// Invariant 4, for what is acknowledged.
+    #[error("what is acknowledged is durable")]
+    AckedIsDurable,
+    /// Invariant 5.
+    #[error("equal versions mean equal states")]
+    EqualStates,
+    /// The naive model.
+    #[error("documents hold what the model says")]
+    Model,
+    /// The changes that applications follow.
+    #[error("reported changes add up to the content")]
+    Reports,
+    /// Stores and restarts.
+    #[error("a replica opens with exactly what its store holds")]
+    Reopens,
+    /// Limits.
+    #[error("every output and queue is bounded")]
+    Bounds,
+    /// No false alarm.
+    #[error("honest replicas never blame each other")]
+    NoBlame,
+    /// The protocol.
+    #[error("what is sent is well-formed")]
+    WellFormed,
+    /// Liveness.
+    #[error("once nothing breaks any more, all replicas become equal")]
+    Converges,
+    /// Durability.
+    #[error("no durable write is lost")]
+    NothingLost,
+    /// Our own bugs.
+    #[error("nothing panics")]
+    NoPanic,
+}
+
+/// Everything the judge knows.
+#[derive(Debug)]
+pub struct Oracle {
+    /// By document.
+    pub truths: Vec<Truth>,
+    ids: Vec<DocumentId>,
+    hosts: Vec<Known>,
+    choices: Choices,
+}
+
+/// What is known of one replica.
+#[derive(Debug)]
+struct Known {
+    /// By document: the version last seen.
+    versions: Vec<VersionVector>,
+    /// By document: what its store holds.
+    durable: Vec<VersionVector>,
+    /// By document: what it has reported.
+    shadows: Vec<Shadow>,
+    /// What it has said, by link.
+    said: BTreeMap<LinkId, Said>,
+}
+
+impl Oracle {
+    /// Knows of replicas and documents, all empty.
+    #[must_use]
+    pub fn new(hosts: usize, ids: Vec<DocumentId>, seed: u64) -> Self {
+        let known = || Known {
+            versions: vec![VersionVector::new(); ids.len()],
+            durable: vec![VersionVector::new(); ids.len()],
+            shadows: ids.iter().map(|_| Shadow::default()).collect(),
+            said: BTreeMap::new(),
+        };
+        Self {
+            truths: ids.iter().map(|_| Truth::default()).collect(),
+            hosts: (0..hosts).map(|_| known()).collect(),
+            choices: Choices::new(seed ^ 0x6f72_6163_6c65),
+            ids,
+        }
+    }
+
+    /// Returns the number of a document.
+    ///
+    /// # Panics
+    /// If there is none of that name.
+    #[must_use]
+    pub fn document(&self, id: &DocumentId) -> usize {
+        self.ids.iter().position(|known| known == id).expect("only documents of the plan are opened")
+    }
+
+    /// Returns what a store must hold of a document.
+    #[must_use]
+    pub fn durable(&self, host: usize, document: usize) -> &VersionVector {
+        &self.hosts[host].durable[document]
+    }
+
+    /// Judges a write that a replica asks its store for.
+    ///
+    /// # Errors
+    /// The check that failed, and how.
+    pub fn requested(&mut self, document: usize, write: &Write) -> Result<(), Broken> {
+        let Write::Delta(delta) = write else { return Ok(()) };
+        if delta.len() > 1 {
+            return Ok(());
+        }
+        let dot = single(delta);
+        match self.truths[document].content(dot) {
+            // Its own commit is entered right behind this.
+            None => Ok(()),
+            Some(content) if content == content_of(delta) => Ok(()),
+            Some(_) => broken(Check::OneContent, format!("{dot} stands for another transaction too")),
+        }
+    }
+
+    /// Takes note of a write that is durable now.
+    pub fn persisted(&mut self, host: usize, document: usize, write: &Write) {
+        let durable = &mut self.hosts[host].durable[document];
+        match write {
+            Write::Delta(delta) => delta.advance(durable),
+            Write::Snapshot(snapshot) => durable.merge(&snapshot.version()),
+        }
+    }
+
+    /// Judges a document as it stands now on a replica.
+    ///
+    /// # Errors
+    /// The check that failed, and how.
+    pub fn observe(&mut self, host: usize, number: usize, document: &Document) -> Result<(), Broken> {
+        let version = document.version();
+        let before = std::mem::replace(&mut self.hosts[host].versions[number], version.clone());
+        if !version.covers_all(&before) {
+            return broken(Check::NoRegress, format!("{version:?} after {before:?}"));
+        }
+        for (replica, _, through) in version.difference(&before) {
+            let durable = self.hosts[host_of(replica)].durable[number].counter(replica);
+            if host_of(replica) != host && through > durable {
+                let detail = format!("{through} of {} is here, {durable} are durable there", host_of(replica));
+                return broken(Check::DurableFirst, detail);
+            }
+        }
+        let truth = &mut self.truths[number];
+        let events = match truth.events(&version) {
+            Ok(events) => events,
+            Err(dot) => return broken(Check::NoInvention, format!("{dot} was never spent")),
+        };
+        if let Some(other) = truth.digest(events, document.digest()) {
+            return broken(Check::EqualStates, format!("{:?} and {other:?} at {version:?}", document.digest()));
+        }
+        if self.choices.below(MODEL_ONE_IN) == 0 {
+            self.compare(host, number, document)?;
+        }
+        Ok(())
+    }
+
+    /// Compares the whole content with the model, and with what was reported.
+    ///
+    /// # Errors
+    /// The check that failed, and how.
+    pub fn compare(&self, host: usize, number: usize, document: &Document) -> Result<(), Broken> {
+        let truth = &self.truths[number];
+        let Ok(events) = truth.events(&document.version()) else { return Ok(()) };
+        let (expected, found) = (truth.model.view(events), View::of(document.root()));
+        if expected != found {
+            return broken(Check::Model, format!("expected {expected:?}, found {found:?}"));
+        }
+        let (reported, shown) = (&self.hosts[host].shadows[number], Shadow::of(&found));
+        if *reported != shown {
+            return broken(Check::Reports, format!("reported {reported:?}, shown {shown:?}"));
+        }
+        Ok(())
+    }
+
+    /// Takes in what a replica reports to its application.
+    pub fn reported(&mut self, host: usize, document: usize, changes: &crdt_core::Changes) {
+        self.hosts[host].shadows[document].follow(changes);
+    }
+
+    /// A replica has stopped, and what was not durable with it; returns how many transactions that were.
+    pub fn stopped(&mut self, host: usize) -> u64 {
+        let durable = &self.hosts[host].durable;
+        let truths = self.truths.iter_mut().zip(durable);
+        truths.map(|(truth, durable)| truth.lose(replica_of(host), durable.counter(replica_of(host)))).sum()
+    }
+
+    /// Judges a replica that has started again.
+    ///
+    /// # Errors
+    /// The check that failed, and how.
+    pub fn started<'a>(
+        &mut self,
+        host: usize,
+        documents: impl Iterator<Item = (&'a DocumentId, &'a Document)>,
+    ) -> Result<(), Broken> {
+        let known = &mut self.hosts[host];
+        known.versions.fill(VersionVector::new());
+        known.shadows.iter_mut().for_each(|shadow| *shadow = Shadow::default());
+        for (id, document) in documents {
+            let number = self.ids.iter().position(|known| known == id).expect("only documents of the plan are stored");
+            known.versions[number] = document.version();
+            known.shadows[number] = Shadow::of(&View::of(document.root()));
+        }
+        if known.versions != known.durable {
+            let detail = format!("opened {:?}, durable {:?}", known.versions, known.durable);
+            return broken(Check::Reopens, detail);
+        }
+        Ok(())
+    }
+
+    /// A replica knows a link no more.
+    pub fn ended(&mut self, host: usize, link: LinkId) {
+        self.hosts[host].said.remove(&link);
+    }
+
+    /// Judges a message that a replica puts on a link: all that it says must be durable there.
+    ///
+    /// # Errors
+    /// The check that failed, and how.
+    pub fn sent(&mut self, host: usize, link: LinkId, bytes: &[u8]) -> Result<(), Broken> {
+        let said = self.hosts[host].said.entry(link).or_default();
+        let Ok(summary) = FrameSummary::decode(bytes) else {
+            return broken(Check::WellFormed, format!("host {host} sends {bytes:?}"));
+        };
+        match summary {
+            FrameSummary::Begin { bytes: count, .. } => said.parts = bytes[bytes.len() - count..].to_vec(),
+            FrameSummary::Part { bytes: count } => said.parts.extend(&bytes[bytes.len() - count..]),
+            FrameSummary::Offer { handle, name, version, .. } => {
+                said.handles
+                    .insert(handle, self.ids.iter().position(|id| *id == name).expect("a document of the plan"));
+                return self.must_be_durable(host, (link, handle), version.iter(), Check::DurableFirst);
+            }
+            FrameSummary::Snapshot { handle, version, .. } => {
+                return self.must_be_durable(host, (link, handle), version.iter(), Check::DurableFirst);
+            }
+            FrameSummary::Delta { handle, ranges, .. } => {
+                let ends = ranges.iter().map(|range| (range.replica, range.through));
+                return self.must_be_durable(host, (link, handle), ends, Check::DurableFirst);
+            }
+            FrameSummary::Ack { handle, counters, .. } => {
+                return self.must_be_durable(host, (link, handle), counters.into_iter(), Check::AckedIsDurable);
+            }
+            _ => return Ok(()),
+        }
+        // Is that all of it? Then it counts like any other message.
+        if FrameSummary::decode(&said.parts).is_ok() {
+            let whole = std::mem::take(&mut said.parts);
+            return self.sent(host, link, &whole);
+        }
+        Ok(())
+    }
+
+    fn must_be_durable(
+        &self,
+        host: usize,
+        (link, handle): (LinkId, u32),
+        counters: impl Iterator<Item = (ReplicaId, u64)>,
+        check: Check,
+    ) -> Result<(), Broken> {
+        let Some(document) = self.hosts[host].said[&link].handles.get(&handle).copied() else { return Ok(()) };
+        let durable = &self.hosts[host].durable[document];
+        for (replica, counter) in counters {
+            if counter > durable.counter(replica) {
+                let detail =
+                    format!("host {host} speaks of {replica}@{counter} of d{document}, durable is {durable:?}");
+                return broken(check, detail);
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges that two replicas hold a document durably, as one of them says.
+    ///
+    /// # Errors
+    /// The check that failed, and how.
+    pub fn in_sync(&self, host: usize, peer: usize, document: usize) -> Result<(), Broken> {
+        let version = &self.hosts[host].versions[document];
+        for who in [host, peer] {
+            let durable = &self.hosts[who].durable[document];
+            if !durable.covers_all(version) {
+                let detail = format!("in sync with {peer} at {version:?}, but {who} has only {durable:?} durably");
+                return broken(Check::AckedIsDurable, detail);
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges the end of a run: a document that should hold everything.
+    ///
+    /// # Errors
+    /// The check that failed, and how.
+    pub fn conclude(&self, host: usize, number: usize, document: &Document) -> Result<(), Broken> {
+        let (version, all) = (document.version(), self.truths[number].version());
+        for known in &self.hosts {
+            if !version.covers_all(&known.durable[number]) {
+                return broken(Check::NothingLost, format!("{version:?} lacks some of {:?}", known.durable[number]));
+            }
+        }
+        if version != all {
+            return broken(Check::Converges, format!("{version:?} is not {all:?}"));
+        }
+        self.compare(host, number, document)
+    }
+}
+
+/// What a replica has said on one link.
+#[derive(Debug, Default)]
+struct Said {
+    /// What its handles stand for.
+    handles: BTreeMap<u32, usize>,
+    /// The beginning of a message in parts.
+    parts: Vec<u8>,
+}
+
+/// A check that failed, and how; the world adds when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// Which promise.
+    pub check: Check,
+    /// How it was broken.
+    pub detail: String,
+}
+
+/// Says that a check has failed.
+///
+/// # Errors
+/// Always.
+pub fn broken(check: Check, detail: String) -> Result<(), Broken> {
+    Err(Broken { check, detail })
+}
+
+/// Returns the id of a replica by its number.
+#[must_use]
+pub fn replica_of(host: usize) -> ReplicaId {
+    ReplicaId::from_u128(host as u128 + 1)
+}
+
+/// Returns the number of a replica by its id.
+#[must_use]
+pub fn host_of(replica: ReplicaId) -> usize {
+    u128::from_be_bytes(replica.to_bytes()) as usize - 1
+}
+
+/// Returns the hash of a delta's bytes.
+#[must_use]
+pub fn content_of(delta: &Delta) -> u64 {
+    xxh3_64(&delta.to_bytes())
+}
+
+/// Returns the one dot of a delta that covers one.
+fn single(delta: &Delta) -> Dot {
+    let range = delta.ranges().next().expect("a delta covers at least one transaction");
+    Dot::new(range.replica, range.through)
+}

@@ -1,0 +1,348 @@
+//! The world of one run: machines, wires and a clock that jumps from one happening to the next.
+//!
+//! How is a run repeatable? There is one thread, one queue of happenings ordered by time and then by
+//! when they were entered, and one stream of choices for each thing that draws any, all from the
+//! plan's seed. Nothing here looks at a real clock or at anything in hash order.
+//!
+//! `links` carries messages, `faults` breaks things, `turn` carries out what endpoints ask for.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use crdt_core::{EditError, Transaction, VersionVector};
+use crdt_sync::{DocumentId, Input, TransactError};
+
+use super::host::Host;
+use super::machine::Machine;
+use super::oracle::{Broken, Check, Oracle, Violation, broken, replica_of};
+use super::plan::{Action, Ending, Plan, Step};
+use super::tally::Tally;
+use super::trace::{Detail, Trace, Who};
+use super::wire::{Wire, WireNumber};
+use crate::choices::Choices;
+use crate::op::Op;
+
+mod faults;
+mod links;
+mod turn;
+
+use links::Edge;
+use turn::Commit;
+
+/// How long the replicas have to become equal once nothing breaks any more. The longest wait of the
+/// protocol is 45 s, and a link that dies of it may be one of several in a line.
+const CALM_MS_MAX: u64 = 300_000;
+
+/// How often the end is looked for.
+const LOOK_EVERY_MS: u64 = 500;
+
+/// Happenings in one run at most: beyond, something goes round in circles.
+const HAPPENINGS_MAX: u64 = 1_000_000;
+
+/// What is left of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was found to be broken, if anything.
+    pub violation: Option<Violation>,
+    /// What happened, in numbers.
+    pub tally: Tally,
+    /// What happened, as a hash and perhaps as text.
+    pub trace: Trace,
+}
+
+/// Something that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    /// A step of the plan.
+    Step(usize),
+    /// One end learns that a wire is up.
+    Up { wire: WireNumber, end: usize },
+    /// A message reaches an end.
+    Arrival { wire: WireNumber, end: usize },
+    /// One end learns that a wire is gone.
+    Down { wire: WireNumber, end: usize },
+    /// An edge of the topology wants a link.
+    Dial { edge: usize },
+    /// What a host has asked its disk for becomes durable.
+    Sync { host: usize, life: u64 },
+    /// A host's timer.
+    Timer { host: usize },
+    /// A host is switched on.
+    Start { host: usize },
+    /// Looks whether all is well that ends well.
+    Look,
+}
+
+/// Everything there is.
+pub struct World<'p> {
+    plan: &'p Plan,
+    now_ms: u64,
+    /// When the last fault is over.
+    calm_ms: u64,
+    queue: BinaryHeap<Reverse<(u64, u64, Happening)>>,
+    entered: u64,
+    machines: Vec<Machine>,
+    ids: Vec<DocumentId>,
+    edges: Vec<Edge>,
+    wires: BTreeMap<WireNumber, Wire>,
+    wires_laid: u64,
+    links_numbered: u64,
+    /// By (from, to): nothing passes before this moment.
+    blocked: BTreeMap<(usize, usize), u64>,
+    oracle: Oracle,
+    choices: Choices,
+    tally: Tally,
+    trace: Trace,
+    is_over: bool,
+}
+
+impl<'p> World<'p> {
+    /// Sets a run up.
+    #[must_use]
+    pub fn new(plan: &'p Plan, detail: Detail) -> Self {
+        let ids: Vec<DocumentId> =
+            (0..plan.documents).map(|number| DocumentId::new(format!("d{number}")).expect("a short name")).collect();
+        let machines = (0..plan.hosts).map(|host| Machine::new(replica_of(host), plan.limits_of(host))).collect();
+        let over = |step: &Step| match &step.action {
+            Action::Fault(fault) => step.at_ms + fault.lasts_ms,
+            Action::Write { .. } => step.at_ms,
+        };
+        Self {
+            plan,
+            now_ms: 0,
+            calm_ms: plan.steps.iter().map(over).max().unwrap_or_default(),
+            queue: BinaryHeap::new(),
+            entered: 0,
+            machines,
+            edges: plan.edges().into_iter().map(|(from, to)| Edge { from, to, wire: None, dials: false }).collect(),
+            wires: BTreeMap::new(),
+            wires_laid: 0,
+            links_numbered: 0,
+            blocked: BTreeMap::new(),
+            oracle: Oracle::new(plan.hosts, ids.clone(), plan.seed),
+            ids,
+            choices: Choices::new(plan.seed ^ 0x776f_726c_6473),
+            tally: Tally { seeds: 1, ..Tally::default() },
+            trace: Trace::new(detail),
+            is_over: false,
+        }
+    }
+
+    /// Lets everything happen.
+    #[must_use]
+    pub fn run(mut self) -> Outcome {
+        let result = self.go_on();
+        let violation = result.err().map(|Broken { check, detail }| Violation { at_ms: self.now_ms, check, detail });
+        Outcome { violation, tally: self.tally, trace: self.trace }
+    }
+
+    fn go_on(&mut self) -> Result<(), Broken> {
+        for host in 0..self.machines.len() {
+            self.start(host)?;
+        }
+        for edge in 0..self.edges.len() {
+            let within_ms = self.choices.below(200) as u64;
+            self.dial_after(edge, within_ms);
+        }
+        for (number, step) in self.plan.steps.iter().enumerate() {
+            self.enter(step.at_ms, Happening::Step(number));
+        }
+        self.enter(self.calm_ms + LOOK_EVERY_MS, Happening::Look);
+        while !self.is_over {
+            let Some(Reverse((at_ms, _, happening))) = self.queue.pop() else { break };
+            self.now_ms = at_ms;
+            self.tally.happenings += 1;
+            if self.tally.happenings > HAPPENINGS_MAX {
+                return broken(Check::Bounds, "the network does not come to rest".to_owned());
+            }
+            self.happen(happening)?;
+        }
+        Ok(())
+    }
+
+    fn happen(&mut self, happening: Happening) -> Result<(), Broken> {
+        match happening {
+            Happening::Step(number) => self.step(number),
+            Happening::Up { wire, end } => self.up(wire, end),
+            Happening::Arrival { wire, end } => self.arrive(wire, end),
+            Happening::Down { wire, end } => self.hear_down(wire, end),
+            Happening::Dial { edge } => self.dial(edge),
+            Happening::Sync { host, life } => self.sync(host, life),
+            Happening::Timer { host } => self.timer(host),
+            Happening::Start { host } => self.start(host),
+            Happening::Look => self.look(),
+        }
+    }
+
+    fn enter(&mut self, at_ms: u64, happening: Happening) {
+        self.entered += 1;
+        self.queue.push(Reverse((at_ms.max(self.now_ms), self.entered, happening)));
+    }
+
+    fn step(&mut self, number: usize) -> Result<(), Broken> {
+        match &self.plan.steps[number].action {
+            Action::Write { host, document, ops, ending } => {
+                self.write(host % self.machines.len(), document % self.ids.len(), ops, *ending)
+            }
+            Action::Fault(fault) => self.fault(*fault),
+        }
+    }
+
+    fn write(&mut self, host: usize, document: usize, ops: &[Op], ending: Ending) -> Result<(), Broken> {
+        let machine = &mut self.machines[host];
+        let now = machine.now(self.now_ms);
+        let Some(Host { endpoint, .. }) = &mut machine.host else { return Ok(()) };
+        let before = endpoint.document(&self.ids[document]).map_or_else(VersionVector::new, |open| open.version());
+        let dot = before.next(machine.replica);
+        let truth = &mut self.oracle.truths[document];
+        let Ok(past) = truth.events(&before) else {
+            return broken(Check::NoInvention, format!("{before:?} covers what was never spent"));
+        };
+        if truth.is_spent(dot) {
+            return broken(Check::OneContent, format!("{dot} is about to be spent again"));
+        }
+        let event = truth.model.begin(dot, past);
+        let result = endpoint.transact(now, &self.ids[document], |transaction| -> Result<(), Stop> {
+            for op in ops {
+                truth.model.push(op.clone());
+                play(transaction, op)?;
+            }
+            if ending == Ending::RollBack { Err(Stop::ByPlan) } else { Ok(()) }
+        });
+        if let Err(TransactError::Open(error)) = result {
+            return broken(Check::Reopens, error.to_string());
+        }
+        let is_committed = endpoint.document(&self.ids[document]).is_some_and(|open| open.version().covers(dot));
+        if !is_committed {
+            let is_wrong = result.is_ok() && truth.model.changes_anything(event);
+            truth.model.abandon();
+            if is_wrong {
+                return broken(Check::Model, format!("{ops:?} was not committed, though it changes something"));
+            }
+            return self.settle(host, None);
+        }
+        if result.is_err() {
+            return broken(Check::Model, format!("{ops:?} failed, and was committed"));
+        }
+        self.tally.transactions += 1;
+        self.note(host, &dot.counter.to_le_bytes(), || format!("writes d{document}: {ops:?}"));
+        self.settle(host, Some(Commit { event, document }))
+    }
+
+    /// Looks for the end: everybody is up and holds everything.
+    fn look(&mut self) -> Result<(), Broken> {
+        for host in 0..self.machines.len() {
+            let machine = &mut self.machines[host];
+            let now = machine.now(self.now_ms);
+            // Whoever takes only what was opened would wait for ever.
+            let Some(up) = machine.host.as_mut().filter(|_| machine.limits.opened_only) else { continue };
+            for id in &self.ids {
+                up.endpoint.open(now, id, None).map_err(|error| reopens(&error))?;
+            }
+            self.settle(host, None)?;
+        }
+        if let Some(why) = self.is_unfinished() {
+            if self.now_ms > self.calm_ms + CALM_MS_MAX {
+                return broken(Check::Converges, why);
+            }
+            self.enter(self.now_ms + LOOK_EVERY_MS, Happening::Look);
+            return Ok(());
+        }
+        self.is_over = true;
+        self.conclude()
+    }
+
+    /// Returns what is still missing.
+    fn is_unfinished(&self) -> Option<String> {
+        for (number, machine) in self.machines.iter().enumerate() {
+            let Some(host) = &machine.host else { return Some(format!("host {number} is down")) };
+            if !host.unsynced().is_empty() {
+                return Some(format!("host {number} has writes that are not durable"));
+            }
+            for (document, id) in self.ids.iter().enumerate() {
+                let all = self.oracle.truths[document].version();
+                let version = host.endpoint.document(id).map_or_else(VersionVector::new, |open| open.version());
+                if version != all {
+                    return Some(format!("host {number} holds {version:?} of d{document}, not {all:?}"));
+                }
+            }
+            if let Some(behind) = host.endpoint.sessions().find(|session| session.in_sync < session.documents) {
+                return Some(format!("host {number} does not know that its peer has everything: {behind:?}"));
+            }
+        }
+        None
+    }
+
+    fn conclude(&mut self) -> Result<(), Broken> {
+        for (document, id) in self.ids.iter().enumerate() {
+            let open = self.machines.iter().filter_map(|machine| machine.host.as_ref()?.endpoint.document(id));
+            let bytes: BTreeSet<Vec<u8>> = open.map(|document| document.snapshot().encode()).collect();
+            if bytes.len() > 1 {
+                return broken(Check::EqualStates, format!("d{document} has {} encodings", bytes.len()));
+            }
+            self.trace.note(self.now_ms, Who::World, &bytes.into_iter().flatten().collect::<Vec<u8>>(), || {
+                format!("d{document} is the same everywhere")
+            });
+            for (host, machine) in self.machines.iter().enumerate() {
+                if let Some(open) = machine.host.as_ref().and_then(|host| host.endpoint.document(id)) {
+                    self.oracle.conclude(host, document, open)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, host: usize, content: &[u8], text: impl FnOnce() -> String) {
+        self.trace.note(self.now_ms, Who::Host(host), content, text);
+    }
+}
+
+/// Why a transaction of the plan fails.
+enum Stop {
+    /// The plan says so.
+    ByPlan,
+    /// The document refuses it.
+    Refused,
+}
+
+fn play(transaction: &mut Transaction<'_>, op: &Op) -> Result<(), Stop> {
+    match op.play(&mut transaction.root()) {
+        Ok(_) => Ok(()),
+        Err(EditError::CounterOverflow) => Err(Stop::Refused),
+        Err(error) => panic!("{op:?} is within all limits: {error}"),
+    }
+}
+
+fn reopens(error: &crdt_sync::OpenError) -> Broken {
+    Broken { check: Check::Reopens, detail: error.to_string() }
+}
+
+impl World<'_> {
+    /// Switches a host on, if it is off.
+    fn start(&mut self, host: usize) -> Result<(), Broken> {
+        let machine = &mut self.machines[host];
+        if machine.host.is_some() {
+            return Ok(());
+        }
+        machine.life += 1;
+        let (now, config) = (machine.now(self.now_ms), machine.config());
+        let up = Host::start(now, machine.replica, config, &machine.store).map_err(|error| reopens(&error))?;
+        self.oracle.started(host, up.endpoint.documents())?;
+        self.machines[host].host = Some(up);
+        let life = self.machines[host].life;
+        self.note(host, &life.to_le_bytes(), || format!("starts, life {life}"));
+        self.settle(host, None)
+    }
+
+    fn timer(&mut self, host: usize) -> Result<(), Broken> {
+        let machine = &mut self.machines[host];
+        if machine.timer_ms != Some(self.now_ms) {
+            return Ok(());
+        }
+        machine.timer_ms = None;
+        let now = machine.now(self.now_ms);
+        let Some(up) = &mut machine.host else { return Ok(()) };
+        up.endpoint.handle(now, Input::Timeout);
+        self.settle(host, None)
+    }
+}

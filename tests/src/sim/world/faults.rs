@@ -1,0 +1,148 @@
+//! Breaking things.
+//!
+//! A fault that finds nothing to break, no link or a host that is down already, does not count.
+
+use super::{Happening, World};
+use crate::sim::oracle::Broken;
+use crate::sim::plan::{Fault, FaultKind};
+use crate::sim::trace::Who;
+use crate::sim::wire::WireNumber;
+
+/// Ten years in milliseconds.
+const TEN_YEARS_MS: i64 = 10 * 365 * 24 * 3_600 * 1_000;
+
+impl World<'_> {
+    pub(super) fn fault(&mut self, fault: Fault) -> Result<(), Broken> {
+        let took_effect = match fault.kind {
+            FaultKind::Cut | FaultKind::HalfOpen | FaultKind::Late | FaultKind::Delay => self.break_wire(fault),
+            FaultKind::Partition | FaultKind::OneWay => self.part(fault),
+            FaultKind::SecondLink => self.dial_again(fault)?,
+            FaultKind::Restart | FaultKind::Truncation => self.restart(fault)?,
+            FaultKind::Crash | FaultKind::TornCrash => self.crash(fault),
+            _ => self.afflict(fault),
+        };
+        if took_effect {
+            *self.tally.faults.entry(fault.kind).or_default() += 1;
+            self.trace.note(self.now_ms, Who::World, fault.kind.name().as_bytes(), || fault.to_string());
+        }
+        Ok(())
+    }
+
+    fn break_wire(&mut self, fault: Fault) -> bool {
+        let live: Vec<WireNumber> =
+            self.wires.keys().copied().filter(|wire| self.is_up_at(*wire, 0) || self.is_up_at(*wire, 1)).collect();
+        let Some(number) = live.get(fault.at % live.len().max(1)).copied() else { return false };
+        let wire = self.wires.get_mut(&number).expect("it is live");
+        if fault.kind == FaultKind::Delay {
+            wire.delay_ms = fault.lasts_ms;
+            return true;
+        }
+        wire.is_lost = true;
+        for lane in &mut wire.lanes {
+            let kept = match fault.kind {
+                FaultKind::Late => lane.messages.len(),
+                FaultKind::HalfOpen => 0,
+                _ => fault.with % (lane.messages.len() + 1),
+            };
+            self.tally.messages_lost += lane.lose(kept) as u64;
+        }
+        let ends: &[usize] = match fault.kind {
+            FaultKind::HalfOpen => &[[0], [1]][fault.with % 2],
+            _ => &[0, 1],
+        };
+        for end in ends {
+            let hears_ms = match fault.kind {
+                FaultKind::Late => 0,
+                _ => self.choices.below(fault.lasts_ms as usize + 1) as u64,
+            };
+            self.enter(self.now_ms + hears_ms, Happening::Down { wire: number, end: *end });
+        }
+        true
+    }
+
+    fn part(&mut self, fault: Fault) -> bool {
+        let (from, to) = (fault.at % self.machines.len(), fault.with % self.machines.len());
+        let until_ms = self.now_ms + fault.lasts_ms;
+        self.blocked.insert((from, to), until_ms);
+        if fault.kind == FaultKind::Partition {
+            self.blocked.insert((to, from), until_ms);
+        }
+        from != to
+    }
+
+    fn dial_again(&mut self, fault: Fault) -> Result<bool, Broken> {
+        let (from, to) = (fault.at % self.machines.len(), fault.with % self.machines.len());
+        let are_up = self.machines[from].host.is_some() && self.machines[to].host.is_some();
+        if from == to || !are_up {
+            return Ok(false);
+        }
+        self.connect(from, to)?;
+        Ok(true)
+    }
+
+    /// Stops a host in good order, and starts it again.
+    fn restart(&mut self, fault: Fault) -> Result<bool, Broken> {
+        let host = fault.at % self.machines.len();
+        let life = self.machines[host].life;
+        self.sync(host, life)?;
+        let machine = &self.machines[host];
+        if machine.host.as_ref().is_none_or(|up| !up.unsynced().is_empty()) {
+            return Ok(false);
+        }
+        if fault.kind == FaultKind::Truncation {
+            self.machines[host].limits.log_bytes = [0, 200, 1_000, 4 << 20][fault.with % 4];
+        }
+        self.stop(host, 0);
+        self.enter(self.now_ms + fault.lasts_ms.min(500), Happening::Start { host });
+        Ok(true)
+    }
+
+    fn crash(&mut self, fault: Fault) -> bool {
+        let host = fault.at % self.machines.len();
+        let Some(up) = &self.machines[host].host else { return false };
+        let waiting = up.unsynced().len();
+        let kept = if fault.kind == FaultKind::TornCrash { fault.with % (waiting + 1) } else { 0 };
+        self.stop(host, kept);
+        self.enter(self.now_ms + fault.lasts_ms, Happening::Start { host });
+        true
+    }
+
+    fn afflict(&mut self, fault: Fault) -> bool {
+        let host = fault.at % self.machines.len();
+        let until_ms = self.now_ms + fault.lasts_ms;
+        let machine = &mut self.machines[host];
+        match fault.kind {
+            FaultKind::SlowReader => machine.reads_from_ms = until_ms,
+            FaultKind::SlowDisk => machine.slow_until_ms = until_ms,
+            FaultKind::DiskFull => machine.full_until_ms = until_ms,
+            FaultKind::DiskError => machine.fails_next = true,
+            FaultKind::Skew => machine.skew_ms = (fault.with as i64 - 32) * (TEN_YEARS_MS / 32),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Ends a host's life; the oldest `kept` of its writes still reach the disk.
+    pub(super) fn stop(&mut self, host: usize, kept: usize) {
+        let Some(up) = self.machines[host].host.take() else { return };
+        for unsynced in up.unsynced().iter().take(kept) {
+            let document = self.oracle.document(&unsynced.document);
+            self.oracle.persisted(host, document, &unsynced.write);
+        }
+        up.crash(kept);
+        self.tally.transactions_lost += self.oracle.stopped(host);
+        let machine = &mut self.machines[host];
+        machine.is_syncing = false;
+        machine.timer_ms = None;
+        let links: Vec<(WireNumber, usize)> = std::mem::take(&mut machine.links).into_values().collect();
+        for (number, end) in links {
+            self.end(number, end);
+            // A computer that loses its power says nothing; one whose program dies does.
+            if self.choices.below(3) > 0 {
+                let hears_ms = self.now_ms + self.choices.below(500) as u64;
+                self.enter(hears_ms, Happening::Down { wire: number, end: 1 - end });
+            }
+        }
+        self.note(host, &kept.to_le_bytes(), || format!("stops; {kept} of its last writes reach the disk"));
+    }
+}

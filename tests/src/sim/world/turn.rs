@@ -1,0 +1,193 @@
+//! Carrying out what an endpoint asks for, and judging every bit of it.
+
+use std::collections::BTreeSet;
+
+use crdt_core::ReplicaId;
+use crdt_sync::{CloseReason, Event, FrameSummary, LinkId, Write};
+
+use super::{Happening, World};
+use crate::sim::host::Effect;
+use crate::sim::oracle::{Broken, Check, broken, content_of, host_of};
+use crate::view::View;
+
+/// The longest message: `Config::frame_bytes_max`.
+const MESSAGE_BYTES_MAX: usize = 256 << 10;
+
+/// What one call of an endpoint may ask for at most.
+const EFFECTS_MAX: usize = 4_096;
+
+/// A commit that was just made, and is not in the truth yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Commit {
+    pub(super) event: usize,
+    pub(super) document: usize,
+}
+
+impl World<'_> {
+    /// Carries out everything that a host asks for, and looks at the documents that it has changed.
+    pub(super) fn settle(&mut self, host: usize, mut own: Option<Commit>) -> Result<(), Broken> {
+        let mut touched = BTreeSet::new();
+        let mut effects = 0;
+        while let Some(effect) = self.machines[host].host.as_mut().and_then(|up| up.poll()) {
+            effects += 1;
+            if effects > EFFECTS_MAX {
+                return broken(Check::Bounds, format!("host {host} asks for more than {EFFECTS_MAX} things at once"));
+            }
+            match effect {
+                Effect::Requested => {
+                    touched.insert(self.request(host, own.take())?);
+                }
+                Effect::Transmit { link, bytes } => self.transmit(host, link, bytes)?,
+                Effect::Close { link, reason } => self.close(host, link, reason)?,
+                Effect::Event(event) => self.hear(host, event)?,
+            }
+        }
+        for document in touched {
+            let up = self.machines[host].host.as_ref().expect("it has just asked for something");
+            let open = up.endpoint.document(&self.ids[document]).expect("it has just been written");
+            self.oracle.observe(host, document, open)?;
+        }
+        self.arm(host);
+        Ok(())
+    }
+
+    /// A write was asked for: it is due some time later. Returns the document.
+    fn request(&mut self, host: usize, own: Option<Commit>) -> Result<usize, Broken> {
+        let up = self.machines[host].host.as_ref().expect("it has just asked for something");
+        let last = up.unsynced().back().expect("a request is in the queue");
+        let document = self.oracle.document(&last.document);
+        match (own, &last.write) {
+            (Some(Commit { event, document }), Write::Delta(delta)) => {
+                let open = up.endpoint.document(&last.document).expect("it has just been written");
+                self.oracle.truths[document].commit(event, content_of(delta), &View::of(open.root()));
+            }
+            (Some(_), Write::Snapshot(_)) => panic!("a commit asks for its delta to be written"),
+            (None, write) => self.oracle.requested(document, write)?,
+        }
+        let ticket = last.ticket.0;
+        self.note(host, &ticket.to_le_bytes(), || format!("asks for write {ticket}, of d{document}"));
+        self.sync_later(host);
+        Ok(document)
+    }
+
+    fn sync_later(&mut self, host: usize) {
+        let machine = &mut self.machines[host];
+        if machine.is_syncing {
+            return;
+        }
+        machine.is_syncing = true;
+        let is_slow = machine.slow_until_ms > self.now_ms;
+        let takes_ms = if is_slow { 200 + self.choices.below(3_000) } else { self.choices.below(8) };
+        let life = machine.life;
+        self.enter(self.now_ms + takes_ms as u64, Happening::Sync { host, life });
+    }
+
+    /// What a host has asked its disk for becomes durable, or the oldest part of it, or none of it ever.
+    pub(super) fn sync(&mut self, host: usize, life: u64) -> Result<(), Broken> {
+        let machine = &mut self.machines[host];
+        let now = machine.now(self.now_ms);
+        let Some(up) = machine.host.as_mut().filter(|_| machine.life == life) else { return Ok(()) };
+        machine.is_syncing = false;
+        let waiting = up.unsynced().len();
+        if waiting == 0 {
+            return Ok(());
+        }
+        if std::mem::take(&mut machine.fails_next) || machine.full_until_ms > self.now_ms {
+            let again_ms = self.now_ms + 100 + self.choices.below(2_000) as u64;
+            self.note(host, &[], || "cannot write, and stops".to_owned());
+            self.stop(host, 0);
+            self.enter(again_ms, Happening::Start { host });
+            return Ok(());
+        }
+        let count = if self.choices.below(4) == 0 { 1 + self.choices.below(waiting) } else { waiting };
+        for unsynced in up.unsynced().iter().take(count) {
+            let document = self.oracle.document(&unsynced.document);
+            self.oracle.persisted(host, document, &unsynced.write);
+        }
+        up.sync(now, count);
+        self.note(host, &count.to_le_bytes(), || format!("has {count} of {waiting} writes on disk"));
+        if count < waiting {
+            self.sync_later(host);
+        }
+        self.settle(host, None)
+    }
+
+    fn transmit(&mut self, host: usize, link: LinkId, bytes: Vec<u8>) -> Result<(), Broken> {
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            return broken(Check::Bounds, format!("host {host} sends {} bytes at once", bytes.len()));
+        }
+        self.oracle.sent(host, link, &bytes)?;
+        self.tally.messages += 1;
+        self.tally.bytes += bytes.len() as u64;
+        let name = |link: LinkId| format!("link {}", link.0);
+        self.trace.note(self.now_ms, super::Who::Host(host), &bytes, || {
+            let what = FrameSummary::decode(&bytes).map_or_else(|error| error.to_string(), |it| it.to_string());
+            format!("{}: {what}", name(link))
+        });
+        self.count(&bytes);
+        self.send(host, link, bytes)
+    }
+
+    fn count(&mut self, bytes: &[u8]) {
+        match bytes.first() {
+            Some(4) => self.tally.snapshots += 1,
+            Some(5) => self.tally.in_parts += 1,
+            _ => {}
+        }
+    }
+
+    fn close(&mut self, host: usize, link: LinkId, reason: CloseReason) -> Result<(), Broken> {
+        self.note(host, &reason.code().to_le_bytes(), || format!("link {}: closes, {reason}", link.0));
+        *self.tally.closes.entry(reason.to_string()).or_default() += 1;
+        match reason {
+            CloseReason::DuplicateLink
+            | CloseReason::DuplicateIdentity
+            | CloseReason::HelloTimeout
+            | CloseReason::Dead
+            | CloseReason::Stalled => {
+                self.hang_up(host, link);
+                Ok(())
+            }
+            blame => broken(Check::NoBlame, format!("host {host} closes a link: {blame}")),
+        }
+    }
+
+    fn hear(&mut self, host: usize, event: Event) -> Result<(), Broken> {
+        match event {
+            Event::Changed { document, changes, .. } => {
+                let document = self.oracle.document(&document);
+                self.oracle.reported(host, document, &changes);
+            }
+            Event::InSync { link, document } => {
+                let number = self.oracle.document(&document);
+                let peer = self.peer_of(host, link);
+                self.note(host, &link.0.to_le_bytes(), || format!("link {}: d{number} is in sync", link.0));
+                if let Some(peer) = peer {
+                    self.oracle.in_sync(host, host_of(peer), number)?;
+                }
+            }
+            Event::Diverged { .. } | Event::IdentityConflict { .. } | Event::Refused { .. } => {
+                return broken(Check::NoBlame, format!("host {host}: {event:?}"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn peer_of(&self, host: usize, link: LinkId) -> Option<ReplicaId> {
+        self.machines[host].host.as_ref()?.endpoint.session(link)?.peer
+    }
+
+    /// Looks at a host's timer when it is due.
+    fn arm(&mut self, host: usize) {
+        let machine = &mut self.machines[host];
+        let Some(up) = &machine.host else { return };
+        let Some(due_ms) = up.endpoint.poll_timeout() else { return };
+        // A deadline that stays in the past is not lost: it is looked at a moment later.
+        let due_ms = due_ms.max(self.now_ms + 1);
+        if machine.timer_ms.is_none_or(|armed_ms| due_ms < armed_ms) {
+            machine.timer_ms = Some(due_ms);
+            self.enter(due_ms, Happening::Timer { host });
+        }
+    }
+}
