@@ -9,6 +9,10 @@
 //! on virtual links, first in, first out; messages are delivered, writes become durable and time
 //! passes when a command says so. Nonces are counted, so a script gives the same lines everywhere.
 //!
+//! Source: goldenscript, and the scripts of its author's toydb (Raft, MVCC), where whole protocols read
+//! this way. Deliberately absent: chance (the simulator has it), sockets, and assertions: what a story
+//! must show is said in its comment and checked by whoever reads the diff.
+//!
 //! # Lines
 //!
 //! Each begins with whose doing it is.
