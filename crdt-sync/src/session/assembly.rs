@@ -68,7 +68,7 @@ impl Incoming {
         };
         self.bytes.extend_from_slice(part);
         match (self.bytes.len() as u64).cmp(&length) {
-            std::cmp::Ordering::Less if part.is_empty() => Err(CloseReason::ProtocolViolation("an empty part")),
+            _ if part.is_empty() => Err(CloseReason::ProtocolViolation("an empty part")),
             std::cmp::Ordering::Less => Ok(None),
             std::cmp::Ordering::Greater => Err(CloseReason::ProtocolViolation("parts beyond their length")),
             std::cmp::Ordering::Equal if xxh3_64(&self.bytes) != hash => Err(CloseReason::HashMismatch),
