@@ -10,6 +10,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::planted::{Bug, is_planted};
+
 /// How far beyond its own wall time a clock follows the stamps of others: 60 seconds.
 pub const ABSORB_MS_MAX: u64 = 60_000;
 
@@ -77,6 +79,9 @@ impl HybridClock {
         let horizon = Stamp::from_wall_ms(wall_ms.saturating_add(ABSORB_MS_MAX));
         let seen = self.seen.min(horizon);
         self.last = wall.max(seen.successor()).max(self.last.successor());
+        if is_planted(Bug::ClockFollowsWall) {
+            self.last = wall;
+        }
         self.last
     }
 

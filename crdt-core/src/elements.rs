@@ -15,6 +15,7 @@ use std::hash::Hash;
 
 use crate::context::{Context, LocalDot, ReplicaIndex, TooManyReplicas};
 use crate::dots::Dots;
+use crate::planted::{Bug, is_planted};
 use crate::table::{Fuse, Outcome, Table};
 
 /// Elements and the dots that added them. Cloning is O(1).
@@ -170,17 +171,19 @@ struct AddWins<'a, F> {
 
 impl<E, F: FnMut(&E, &Dots, &Dots)> Fuse<E, Dots> for AddWins<'_, F> {
     fn mine(&mut self, element: &E, mine: &Dots) -> Outcome<Dots> {
-        if mine.iter().all(|dot| !self.sides.theirs_covers(dot)) {
+        if mine.iter().all(|dot| !self.sides.theirs_covers(dot)) && !is_planted(Bug::MergeDropsNews) {
             return Outcome::Keep;
         }
-        let kept: Dots = mine.iter().filter(|dot| !self.sides.theirs_covers(*dot)).collect();
+        let news = |dot: &LocalDot| !self.sides.theirs_covers(*dot) && !is_planted(Bug::MergeDropsNews);
+        let kept: Dots = mine.iter().filter(news).collect();
         (self.changed)(element, mine, &kept);
         if kept.is_empty() { Outcome::Drop } else { Outcome::Put(kept) }
     }
 
     fn theirs(&mut self, element: &E, theirs: &Dots) -> Option<Dots> {
         let translated = theirs.iter().map(|dot| self.sides.translated(dot));
-        let new: Dots = translated.filter(|dot| !self.sides.mine_covers(*dot)).collect();
+        let new: Dots =
+            translated.filter(|dot| !self.sides.mine_covers(*dot) || is_planted(Bug::MergeResurrects)).collect();
         if new.is_empty() {
             return None;
         }

@@ -26,6 +26,8 @@
 pub mod codec;
 pub mod json;
 pub mod limits;
+#[doc(hidden)]
+pub mod planted;
 
 mod changes;
 mod clock;

@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::delta::Delta;
 use crate::frontier::Frontier;
 use crate::id::{Dot, ReplicaId};
+use crate::planted::{Bug, is_planted};
 use crate::version::VersionVector;
 
 /// Deltas in local application order, behind a floor.
@@ -170,6 +171,9 @@ impl DeltaLog {
         while self.bytes > bytes_max {
             self.cut_first();
         }
+        if is_planted(Bug::TruncateOneTooFar) && self.deltas.pop_front().is_some() {
+            self.start += 1;
+        }
     }
 
     /// Cuts off the deltas at the old end that `version` covers.
@@ -182,7 +186,9 @@ impl DeltaLog {
     /// Follows a document that has merged a snapshot at `version`: raises the floor to it and drops
     /// what it covers. The rest stays: applied on top of the snapshot, in order, it is still complete.
     pub fn rebase(&mut self, version: &VersionVector) {
-        self.floor.merge(version);
+        if !is_planted(Bug::RebaseKeepsFloor) {
+            self.floor.merge(version);
+        }
         self.version.merge(version);
         // Positions may go up, never down: whoever holds one comes across every delta behind it
         // again, and skips what it has had already.
@@ -195,7 +201,9 @@ impl DeltaLog {
 
     fn cut_first(&mut self) {
         if let Some(delta) = self.deltas.pop_front() {
-            delta.advance(&mut self.floor);
+            if !is_planted(Bug::FloorStays) {
+                delta.advance(&mut self.floor);
+            }
             self.bytes -= delta.size_hint();
             self.start += 1;
         } else {

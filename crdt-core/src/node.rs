@@ -13,6 +13,7 @@ use crate::context::{Context, LocalDot};
 use crate::dots::Dots;
 use crate::elements::Elements;
 use crate::path::{Key, Kind};
+use crate::planted::{Bug, is_planted};
 use crate::table::Table;
 use crate::value::Value;
 
@@ -149,6 +150,9 @@ impl RegisterNode {
     }
 
     pub(crate) fn winner(&self, context: &Context) -> Option<&RegisterEntry> {
+        if is_planted(Bug::TieByArrival) {
+            return self.entries.last();
+        }
         self.entries.iter().max_by_key(|entry| (entry.stamp, context.dot(entry.dot)))
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crdt_core::planted::{Bug, is_planted};
 use crdt_core::{Document, ReplicaId, Transaction};
 
 use crate::close::CloseReason;
@@ -58,6 +59,9 @@ pub struct Endpoint {
     /// Sessions with something to send, served round robin.
     ready: VecDeque<LinkId>,
     timers: BTreeSet<(u64, LinkId)>,
+    /// What each peer was known to have when its last link ended.
+    #[cfg(planted_bugs)]
+    remembered: BTreeMap<ReplicaId, Vec<(DocumentIndex, crdt_core::VersionVector)>>,
 }
 
 impl Endpoint {
@@ -78,6 +82,8 @@ impl Endpoint {
             outputs: VecDeque::new(),
             ready: VecDeque::new(),
             timers: BTreeSet::new(),
+            #[cfg(planted_bugs)]
+            remembered: BTreeMap::new(),
         }
     }
 
@@ -197,7 +203,7 @@ impl Endpoint {
         }
         let index = self.documents.open(id, self.replica, stored, self.config.documents_max)?;
         for link in self.links() {
-            if let Some(session) = self.sessions.get_mut(&link) {
+            if let Some(session) = self.sessions.get_mut(&link).filter(|_| !is_planted(Bug::LateDocument)) {
                 session.open(index);
             }
             self.settle(link);

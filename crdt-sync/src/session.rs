@@ -184,6 +184,22 @@ impl Session {
         self.liveness.established();
     }
 
+    /// Returns what the peer is known to have.
+    #[cfg(planted_bugs)]
+    pub(crate) fn known(&self) -> Vec<(DocumentIndex, crdt_core::VersionVector)> {
+        self.progress.iter().map(|(index, progress)| (*index, progress.known.clone())).collect()
+    }
+
+    /// Takes it for granted that the peer has this.
+    #[cfg(planted_bugs)]
+    pub(crate) fn believe(&mut self, known: &[(DocumentIndex, crdt_core::VersionVector)]) {
+        for (index, known) in known {
+            if let Some(progress) = self.progress.get_mut(index) {
+                progress.known.merge(known);
+            }
+        }
+    }
+
     /// The link may be dead without our knowing: another to the same replica has turned up.
     pub(crate) fn doubt(&mut self, context: &Context<'_>) {
         self.liveness.doubt(context.now_ms, context.config.hello_timeout_ms);

@@ -4,6 +4,7 @@ use super::{
     ChainedRange, CoalesceError, CounterDelta, Delta, LeafDelta, MapDelta, NodeDelta, OwnWrite, SetDelta, range_of,
 };
 use crate::id::Dot;
+use crate::planted::{Bug, is_planted};
 
 impl Delta {
     /// Takes in the delta that comes right after this one, in any log that holds both.
@@ -88,6 +89,9 @@ impl SetDelta {
         coalesce_presence(&mut self.presence, next.presence.as_ref(), earlier);
         for (element, theirs) in next.elements.iter() {
             self.elements.get_or_insert_with(element.clone(), LeafDelta::default).coalesce(theirs, earlier);
+        }
+        if is_planted(Bug::ForgetTouched) {
+            self.elements.retain(|_, leaf| !leaf.added.is_empty() || !leaf.superseded.is_empty());
         }
     }
 }

@@ -16,6 +16,7 @@
 use smallvec::SmallVec;
 
 use crate::context::{LocalDot, ReplicaIndex};
+use crate::planted::{Bug, is_planted};
 
 /// The entries of one counter, at most one a replica, sorted by replica index.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +53,9 @@ impl CounterEntry {
     pub(crate) fn reset(&mut self, base: u64, base_total: i64) {
         if base > self.base && base <= self.dot.counter() {
             (self.base, self.base_total) = (base, base_total);
+            if is_planted(Bug::ResetUnseen) {
+                (self.base, self.base_total) = (self.dot.counter(), self.total);
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use crate::dots::Dots;
 use crate::id::{Dot, ReplicaId};
 use crate::limits::REPLICAS_MAX;
 use crate::node::{CounterEntry, CounterNode, MapNode, Node, RegisterEntry, RegisterNode, SetNode};
+use crate::planted::{Bug, is_planted};
 use crate::value::Value;
 
 impl State {
@@ -20,7 +21,7 @@ impl State {
         for chained in &delta.ranges {
             let range = chained.range;
             let have = self.context.counter_of(range.replica);
-            if have < range.after {
+            if have < range.after && !is_planted(Bug::SkipGapCheck) {
                 return Err(ApplyError::Gap { replica: range.replica, have, after: range.after });
             }
             let chain = self.chain_of(range.replica);
@@ -83,13 +84,13 @@ impl Rule<'_> {
     fn supersedes<P>(self, leaf: &LeafDelta<P>, dot: LocalDot) -> bool {
         let dot = self.context.dot(dot);
         if leaf.superseded.binary_search(&dot).is_ok() {
-            return true;
+            return !is_planted(Bug::ForgetSuperseded);
         }
         // At most one is added for each replica, and it is that replica's latest word here.
         let added = leaf.added.binary_search_by_key(&dot.replica, |(added, _)| added.replica);
         match added.map(|at| leaf.added[at].0) {
             Ok(added) if added >= dot => added > dot,
-            _ => self.delta.spans(dot),
+            _ => self.delta.spans(dot) && !is_planted(Bug::ForgetRange),
         }
     }
 
@@ -97,7 +98,7 @@ impl Rule<'_> {
     fn added<P>(self, leaf: &LeafDelta<P>) -> impl Iterator<Item = (LocalDot, &P)> {
         leaf.added.iter().filter_map(move |(dot, content)| {
             let local = self.context.local(*dot).expect("every replica of a range is numbered");
-            (!self.context.covers(local)).then_some((local, content))
+            (!self.context.covers(local) || is_planted(Bug::ResurrectCovered)).then_some((local, content))
         })
     }
 
@@ -214,7 +215,7 @@ fn written(before: Option<CounterEntry>, dot: LocalDot, write: OwnWrite) -> Opti
     match before {
         None => Some(began),
         Some(mut entry) => {
-            let resumed = since.is_none();
+            let resumed = since.is_none() || is_planted(Bug::ForgetReset);
             // Continuing keeps the base that is known here; beginning anew has a base of its own,
             // above every base of the count before it.
             if resumed {

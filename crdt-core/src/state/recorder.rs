@@ -10,6 +10,7 @@ use crate::digest::{Digest, EntryHash, PRESENCE, PathHash, counter_payload, valu
 use crate::dots::Dots;
 use crate::node::{CounterEntry, CounterNode, RegisterEntry, RegisterNode};
 use crate::path::{Key, Path};
+use crate::planted::{Bug, is_planted};
 use crate::value::Value;
 
 /// What an apply or a merge does besides the entries themselves.
@@ -63,7 +64,9 @@ impl<'a> Recorder<'a> {
     }
 
     fn subtract(&mut self, entry: EntryHash) {
-        self.digest.subtract(entry);
+        if !is_planted(Bug::DigestForgetsRemoval) {
+            self.digest.subtract(entry);
+        }
         self.edits += 1;
     }
 
@@ -97,7 +100,7 @@ impl<'a> Recorder<'a> {
         self.dots(at, value_payload(element, 0), before, after);
         match (before.is_empty(), after.is_empty()) {
             (true, false) => self.changed(|| Changed::Inserted(element.clone())),
-            (false, true) => self.changed(|| Changed::Removed(element.clone())),
+            (false, true) if !is_planted(Bug::UnreportedRemoval) => self.changed(|| Changed::Removed(element.clone())),
             _ => {}
         }
     }

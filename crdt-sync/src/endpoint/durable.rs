@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use crdt_core::planted::{Bug, is_planted};
+
 use super::open_document::{Pending, Taken};
 use super::{DocumentIndex, Endpoint, OpenDocument};
 use crate::event::{Event, Source};
@@ -46,6 +48,7 @@ impl Endpoint {
     }
 
     pub(super) fn handle_persisted(&mut self, ticket: Ticket) {
+        let ticket = if is_planted(Bug::PersistedMeansAll) { self.last_ticket } else { ticket };
         let mut documents = BTreeSet::new();
         while self.requested.front().is_some_and(|requested| requested.pending.ticket <= ticket) {
             let Some(requested) = self.requested.pop_front() else { break };
@@ -57,6 +60,9 @@ impl Endpoint {
             if let Some(received) = requested.frame {
                 self.release(received);
             }
+        }
+        if is_planted(Bug::LostWakeup) && documents.len() > 1 {
+            documents.pop_last();
         }
         for index in documents {
             self.for_each_session(index, |session, document, context| session.touch(document, context));

@@ -1,6 +1,7 @@
 //! What frames do to documents. Nothing that a peer sends can make this fail; at worst its link is
 //! closed, or one document ends on it.
 
+use crdt_core::planted::{Bug, is_planted};
 use crdt_core::{ApplyError, Delta, Digest, Dot, DotRange, MergeError, ReplicaId, Snapshot};
 
 use super::durable::Received;
@@ -107,6 +108,12 @@ impl Endpoint {
             },
         };
         let first = self.live(link)?.0.learn_handle(offer.handle, index)?;
+        #[cfg(planted_bugs)]
+        if is_planted(Bug::TrustClaimedVersion)
+            && let Some(document) = self.documents.at_mut(index)
+        {
+            document.trust(&offer.frontier.version());
+        }
         // Looking through the log is dear, and whoever offers again has been looked at.
         let in_log = || if first { self.log_conflict(index, &offer) } else { None };
         if let Some(dot) = self.conflict(index, &offer).or_else(in_log) {
@@ -201,7 +208,9 @@ impl Endpoint {
         match taken {
             Ok(Some(taken)) => self.persist(index, taken, source, Some(received)),
             Ok(None) => {
-                self.release(received);
+                if !is_planted(Bug::LeakCredit) {
+                    self.release(received);
+                }
                 return self.with_document(received.link, index, |session, document, context| {
                     session.touch(document, context);
                 });
@@ -263,7 +272,8 @@ impl Endpoint {
     fn receive_digest(&mut self, link: LinkId, index: DocumentIndex, frontier: u64, theirs: Digest) {
         let Some(open) = self.documents.at(index) else { return };
         let (document, ours) = (open.id().clone(), open.document().digest());
-        if ours != theirs && open.document().frontier().hash() == frontier {
+        let is_level = open.document().frontier().hash() == frontier || is_planted(Bug::CompareAnyDigest);
+        if ours != theirs && is_level {
             self.emit(Event::Diverged { link, document, ours, theirs });
         }
     }

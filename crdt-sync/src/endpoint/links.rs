@@ -16,6 +16,9 @@
 //! place for a sign of life within [`Config::hello_timeout_ms`](crate::Config::hello_timeout_ms); if there is
 //! none, the next dial gets in.
 
+#[cfg(planted_bugs)]
+use crdt_core::planted::{Bug, is_planted};
+
 use super::Endpoint;
 use crate::close::CloseReason;
 use crate::event::Event;
@@ -51,6 +54,8 @@ impl Endpoint {
             self.timers.remove(&(armed_ms, link));
         }
         if let Some(replica) = session.peer().map(|peer| peer.replica) {
+            #[cfg(planted_bugs)]
+            self.remembered.insert(replica, session.known());
             self.peers.remove(&replica);
             self.emit(Event::PeerDown { link, replica });
         }
@@ -62,6 +67,12 @@ impl Endpoint {
         session.establish(hello, &self.config);
         for index in self.documents.indices() {
             session.open(index);
+        }
+        #[cfg(planted_bugs)]
+        if is_planted(Bug::StateOutlivesLink)
+            && let Some(known) = self.remembered.get(&hello.replica)
+        {
+            session.believe(known);
         }
         self.peers.insert(hello.replica, link);
         self.emit(Event::PeerUp { link, replica: hello.replica });

@@ -7,6 +7,7 @@
 
 use std::sync::{Arc, Weak};
 
+use crdt_core::planted::{Bug, is_planted};
 use crdt_core::{
     ApplyError, Changes, Delta, DeltaLog, Document, MergeError, ReplicaId, Snapshot, Transaction, VersionVector,
 };
@@ -91,8 +92,11 @@ impl OpenDocument {
         index: DocumentIndex,
         id: DocumentId,
         replica: ReplicaId,
-        stored: Stored,
+        mut stored: Stored,
     ) -> Result<Self, OpenError> {
+        if is_planted(Bug::RespendAfterRestart) {
+            stored.deltas.pop();
+        }
         let mut log = DeltaLog::new(stored.snapshot.version());
         let mut snapshot = stored.snapshot;
         for (position, delta) in stored.deltas.into_iter().enumerate() {
@@ -130,11 +134,11 @@ impl OpenDocument {
     }
 
     pub(crate) fn durable(&self) -> &VersionVector {
-        &self.durable
+        if is_planted(Bug::AckBeforeDurable) { self.log.version() } else { &self.durable }
     }
 
     pub(crate) fn durable_end(&self) -> u64 {
-        self.durable_end
+        if is_planted(Bug::SendBeforeDurable) { self.log.end() } else { self.durable_end }
     }
 
     pub(crate) fn rebases(&self) -> u64 {
@@ -213,6 +217,12 @@ impl OpenDocument {
             Covers::Delta(delta) => delta.advance(&mut self.durable),
             Covers::Version(version) => self.durable.merge(version),
         }
+    }
+
+    /// Believes that all of a version is here.
+    #[cfg(planted_bugs)]
+    pub(crate) fn trust(&mut self, version: &VersionVector) {
+        self.log.rebase(version);
     }
 
     /// Drops the oldest deltas beyond `log_bytes_max`; peers that still lack them get a snapshot.

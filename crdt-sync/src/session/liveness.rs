@@ -1,5 +1,7 @@
 //! Signs of life on one link: any byte counts, silence is answered by a ping, then by giving up.
 
+use crdt_core::planted::{Bug, is_planted};
+
 use crate::close::CloseReason;
 use crate::config::Config;
 
@@ -97,6 +99,9 @@ impl Liveness {
     }
 
     fn dead_ms(&self, config: &Config) -> u64 {
+        if is_planted(Bug::NeverGiveUp) {
+            return u64::MAX;
+        }
         let silent = self.heard_ms.saturating_add(config.dead_after_ms);
         self.doubt_ends_ms.map_or(silent, |doubt| doubt.min(silent))
     }

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use crdt_core::planted::{Bug, is_planted};
 use crdt_core::{Delta, VersionVector};
 
 use crate::endpoint::{OpenDocument, OpenDocuments};
@@ -155,6 +156,9 @@ impl Session {
             }
             Then::Sent { deltas, cursor } => {
                 deltas.delta().advance(&mut progress.known);
+                if is_planted(Bug::SentMeansAcked) {
+                    deltas.delta().advance(&mut progress.acked);
+                }
                 progress.cursor = cursor;
                 self.counts.sent_delta(deltas.delta().len());
             }
@@ -207,7 +211,9 @@ fn offer(progress: &mut Progress, document: &OpenDocument) -> Turn {
         progress.offer = OfferState::Held { again, frontier, ticket };
     }
     match &progress.offer {
-        OfferState::Held { again, frontier, ticket } if document.is_persisted(*ticket) => {
+        OfferState::Held { again, frontier, ticket }
+            if document.is_persisted(*ticket) || is_planted(Bug::OfferBeforeDurable) =>
+        {
             let bytes = frame::offer(document.index().0, *again, document.id(), frontier);
             Turn::Frame { bytes: Arc::new(bytes), then: Box::new(Then::Offered) }
         }
@@ -223,7 +229,7 @@ fn snapshot(progress: &mut Progress, document: &mut OpenDocument) -> Turn {
         rebases: document.rebases(),
         ticket: document.requested(),
     });
-    if !document.is_persisted(held.ticket) {
+    if !document.is_persisted(held.ticket) && !is_planted(Bug::SnapshotBeforeDurable) {
         return Turn::Idle;
     }
     let then = Box::new(Then::SentAll { version: held.version.clone(), end: held.end, rebases: held.rebases });
@@ -307,6 +313,10 @@ fn overlaps(delta: &Delta, known: &VersionVector) -> bool {
 fn next_unknown(progress: &Progress, document: &OpenDocument, from: u64) -> Option<(Arc<Delta>, u64)> {
     (from.max(document.log().start())..document.durable_end()).find_map(|position| {
         let delta = document.log().at(position)?;
+        let own = document.document().replica();
+        if is_planted(Bug::DropRelayed) && delta.ranges().all(|range| range.replica != own) {
+            return None;
+        }
         (!delta.is_covered_by(&progress.known)).then(|| (Arc::clone(delta), position))
     })
 }

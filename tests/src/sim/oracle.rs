@@ -70,6 +70,15 @@ pub enum Check {
     /// The protocol.
     #[error("what is sent is well-formed")]
     WellFormed,
+    /// The mesh.
+    #[error("nothing is sent to a peer that is known to have it")]
+    NoEcho,
+    /// The hybrid clock.
+    #[error("stamps of one replica ascend")]
+    StampsAscend,
+    /// Liveness.
+    #[error("once nothing breaks any more, links stay")]
+    LinksStay,
     /// Liveness.
     #[error("once nothing breaks any more, all replicas become equal")]
     Converges,
@@ -235,6 +244,7 @@ impl Oracle {
         documents: impl Iterator<Item = (&'a DocumentId, &'a Document)>,
     ) -> Result<(), Broken> {
         let known = &mut self.hosts[host];
+        self.truths.iter_mut().for_each(|truth| truth.restart(replica_of(host)));
         known.versions.fill(VersionVector::new());
         known.shadows.iter_mut().for_each(|shadow| *shadow = Shadow::default());
         for (id, document) in documents {
@@ -289,6 +299,39 @@ impl Oracle {
             return self.sent(host, link, &whole);
         }
         Ok(())
+    }
+
+    /// Judges that a message brings its receiver something; one in parts may have been overtaken.
+    ///
+    /// # Errors
+    /// The check that failed, and how.
+    pub fn is_news(&self, host: usize, link: LinkId, bytes: &[u8]) -> Result<(), Broken> {
+        let Some(said) = self.hosts[host].said.get(&link) else { return Ok(()) };
+        let Ok(FrameSummary::Delta { handle, ranges, .. }) = FrameSummary::decode(bytes) else { return Ok(()) };
+        let heard = said.handles.get(&handle).and_then(|document| said.heard.get(document));
+        if heard.is_some_and(|heard| ranges.iter().all(|range| range.through <= heard.counter(range.replica))) {
+            return broken(Check::NoEcho, format!("host {host} sends {ranges:?} on link {}", link.0));
+        }
+        Ok(())
+    }
+
+    /// Takes note of what a replica learns of its peer by a message that arrives: `from` is the peer's
+    /// end of the link, `to` the replica's own.
+    pub fn heard(&mut self, from: (usize, LinkId), to: (usize, LinkId), bytes: &[u8]) {
+        let (handle, counters): (u32, Vec<(ReplicaId, u64)>) = match FrameSummary::decode(bytes) {
+            Ok(FrameSummary::Offer { handle, version, .. } | FrameSummary::Snapshot { handle, version, .. }) => {
+                (handle, version.iter().collect())
+            }
+            Ok(FrameSummary::Delta { handle, ranges, .. }) => {
+                (handle, ranges.iter().map(|range| (range.replica, range.through)).collect())
+            }
+            Ok(FrameSummary::Ack { handle, counters, .. }) => (handle, counters),
+            _ => return,
+        };
+        let peer = self.hosts[from.0].said.get(&from.1);
+        let Some(document) = peer.and_then(|said| said.handles.get(&handle)).copied() else { return };
+        let heard = self.hosts[to.0].said.entry(to.1).or_default().heard.entry(document).or_default();
+        counters.into_iter().for_each(|(replica, counter)| heard.raise(replica, counter));
     }
 
     fn must_be_durable(
@@ -351,6 +394,8 @@ struct Said {
     handles: BTreeMap<u32, usize>,
     /// The beginning of a message in parts.
     parts: Vec<u8>,
+    /// By document: what the peer has said here that it has.
+    heard: BTreeMap<usize, VersionVector>,
 }
 
 /// A check that failed, and how; the world adds when.

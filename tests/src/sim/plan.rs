@@ -144,6 +144,12 @@ fault_kinds! {
     HalfOpen = "half-open link",
     /// A link is lost, and messages that were on their way still arrive after both ends know.
     Late = "late messages of a lost link",
+    /// A message is lost, and those behind it arrive.
+    Drop = "message dropped",
+    /// A message arrives twice.
+    Duplicate = "message duplicated",
+    /// A message is overtaken by the next.
+    Swap = "messages swapped",
     /// Nothing passes between two hosts, either way.
     Partition = "two-way partition",
     /// Nothing passes from one host to another.

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use crdt_core::{Digest, Dot, ReplicaId, VersionVector};
+use crdt_core::{Digest, Dot, ReplicaId, Stamp, VersionVector};
 
-use crate::model::{EventSet, Model};
+use crate::model::{Event, EventSet, Model};
 use crate::view::View;
 
 /// The history of one document.
@@ -30,6 +30,8 @@ struct Spent {
     through: EventSet,
     /// The hash of the delta's bytes.
     content: u64,
+    /// The greatest stamp that its replica has given in this life, up to it.
+    stamp: Stamp,
 }
 
 impl Truth {
@@ -59,13 +61,17 @@ impl Truth {
         Some(spent.content)
     }
 
-    /// The event begun last was committed; `after` is the document behind it.
-    pub fn commit(&mut self, event: usize, content: u64, after: &View) {
-        let dot = self.model.events[event].dot;
-        let spent = self.spent.entry(dot.replica).or_default();
-        let before = spent.last().map_or(EventSet::default(), |last| last.through);
-        spent.push(Spent { event, through: before.with(event), content });
+    /// The event begun last was committed; `after` is the document behind it. False if its stamp does
+    /// not lie above all earlier ones of its replica.
+    #[must_use]
+    pub fn commit(&mut self, event: usize, content: u64, after: &View) -> bool {
         self.model.read_stamps(event, after);
+        let Event { dot, stamps, .. } = &self.model.events[event];
+        let spent = self.spent.entry(dot.replica).or_default();
+        let (before, last) = spent.last().map_or_else(Default::default, |last| (last.through, last.stamp));
+        let latest = stamps.iter().flatten().copied().max();
+        spent.push(Spent { event, through: before.with(event), content, stamp: latest.unwrap_or(last) });
+        latest.is_none_or(|latest| latest > last)
     }
 
     /// A crash has taken everything of a replica above this counter; returns how much that was.
@@ -74,6 +80,13 @@ impl Truth {
         let lost = spent.split_off((above as usize).min(spent.len()));
         lost.iter().for_each(|lost| self.model.lose(lost.event));
         lost.len() as u64
+    }
+
+    /// A replica starts again: its clock knows of earlier stamps only what is still in the document.
+    pub fn restart(&mut self, replica: ReplicaId) {
+        if let Some(last) = self.spent.get_mut(&replica).and_then(|spent| spent.last_mut()) {
+            last.stamp = Stamp::default();
+        }
     }
 
     /// Returns the version that covers everything that still counts.

@@ -1,7 +1,8 @@
 //! Links: two lanes of messages that keep their order, and ends that may know less than there is.
 //!
 //! A link behaves like a TCP connection: what arrives, arrives in order and whole, and any number of
-//! the last messages may never arrive. Its ends learn of its death at different times, or never.
+//! the last messages may never arrive. Its ends learn of its death at different times, or never. One
+//! that was *tampered* with does worse, as behind a broken proxy: its ends may blame each other.
 
 use std::collections::VecDeque;
 
@@ -21,6 +22,8 @@ pub struct Wire {
     pub delay_ms: u64,
     /// No message gets on any more.
     pub is_lost: bool,
+    /// A message was dropped, doubled or swapped.
+    pub is_tampered: bool,
 }
 
 /// One end of a wire.
@@ -83,6 +86,26 @@ impl Lane {
         let lost = self.messages.split_off(kept.min(self.messages.len()));
         self.data_bytes -= lost.iter().filter(|bytes| is_data(bytes)).map(Vec::len).sum::<usize>();
         lost.len()
+    }
+}
+
+impl Lane {
+    /// Drops the message at a place.
+    pub fn drop_at(&mut self, at: usize) {
+        if let Some(bytes) = self.messages.remove(at)
+            && is_data(&bytes)
+        {
+            self.data_bytes -= bytes.len();
+        }
+    }
+
+    /// Doubles the message at a place.
+    pub fn double(&mut self, at: usize) {
+        let bytes = self.messages[at].clone();
+        if is_data(&bytes) {
+            self.data_bytes += bytes.len();
+        }
+        self.messages.insert(at, bytes);
     }
 }
 

@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use crdt_core::{EditError, Transaction, VersionVector};
-use crdt_sync::{DocumentId, Input, TransactError};
+use crdt_sync::{DocumentId, Input, SessionStatus, TransactError};
 
 use super::host::Host;
 use super::machine::Machine;
@@ -20,7 +20,7 @@ use super::tally::Tally;
 use super::trace::{Detail, Trace, Who};
 use super::wire::{Wire, WireNumber};
 use crate::choices::Choices;
-use crate::op::Op;
+use crate::op::{Edit, Op};
 
 mod faults;
 mod links;
@@ -29,9 +29,16 @@ mod turn;
 use links::Edge;
 use turn::Commit;
 
-/// How long the replicas have to become equal once nothing breaks any more. The longest wait of the
-/// protocol is 45 s, and a link that dies of it may be one of several in a line.
-const CALM_MS_MAX: u64 = 300_000;
+/// How long the replicas have to become equal, with no dead link left, once nothing breaks any more.
+/// The longest wait of the protocol is 45 s, and a link that dies of it may be one of several in a line.
+const MEND_MS_MAX: u64 = 300_000;
+
+/// How long writes may take to get everywhere once all is mended: less than any wait after which a
+/// link would be given up, so that nothing is rescued by a new one.
+const SPREAD_MS_MAX: u64 = 60_000;
+
+/// How many writes have to get everywhere then.
+const LAST_WRITES: usize = 12;
 
 /// How often the end is looked for.
 const LOOK_EVERY_MS: u64 = 500;
@@ -93,6 +100,10 @@ pub struct World<'p> {
     choices: Choices,
     tally: Tally,
     trace: Trace,
+    /// Everybody was equal, and all links alive: from now on they have to stay so.
+    is_mended: bool,
+    /// When everybody must be equal.
+    deadline_ms: u64,
     is_over: bool,
 }
 
@@ -124,6 +135,8 @@ impl<'p> World<'p> {
             choices: Choices::new(plan.seed ^ 0x776f_726c_6473),
             tally: Tally { seeds: 1, ..Tally::default() },
             trace: Trace::new(detail),
+            is_mended: false,
+            deadline_ms: 0,
             is_over: false,
         }
     }
@@ -147,6 +160,7 @@ impl<'p> World<'p> {
         for (number, step) in self.plan.steps.iter().enumerate() {
             self.enter(step.at_ms, Happening::Step(number));
         }
+        self.deadline_ms = self.calm_ms + MEND_MS_MAX;
         self.enter(self.calm_ms + LOOK_EVERY_MS, Happening::Look);
         while !self.is_over {
             let Some(Reverse((at_ms, _, happening))) = self.queue.pop() else { break };
@@ -231,6 +245,7 @@ impl<'p> World<'p> {
 
     /// Looks for the end: everybody is up and holds everything.
     fn look(&mut self) -> Result<(), Broken> {
+        self.mend_wires();
         for host in 0..self.machines.len() {
             let machine = &mut self.machines[host];
             let now = machine.now(self.now_ms);
@@ -241,19 +256,37 @@ impl<'p> World<'p> {
             }
             self.settle(host, None)?;
         }
-        if let Some(why) = self.is_unfinished() {
-            if self.now_ms > self.calm_ms + CALM_MS_MAX {
-                return broken(Check::Converges, why);
+        match self.is_unfinished() {
+            Some(why) if self.now_ms > self.deadline_ms => return broken(Check::Converges, why),
+            None if self.is_mended => {
+                self.is_over = true;
+                return self.conclude();
             }
-            self.enter(self.now_ms + LOOK_EVERY_MS, Happening::Look);
-            return Ok(());
+            None => self.write_once_more()?,
+            Some(_) => {}
         }
-        self.is_over = true;
-        self.conclude()
+        self.enter(self.now_ms + LOOK_EVERY_MS, Happening::Look);
+        Ok(())
+    }
+
+    /// All is well: now writes have to get everywhere by themselves, and no link may be lost over it.
+    fn write_once_more(&mut self) -> Result<(), Broken> {
+        self.is_mended = true;
+        self.machines.iter_mut().for_each(|machine| machine.fails_next = false);
+        self.deadline_ms = self.now_ms + SPREAD_MS_MAX;
+        for number in 0..LAST_WRITES {
+            let (host, edit) = (self.choices.below(self.machines.len()), Edit::Add(1));
+            let op = Op { map: vec!["a"], name: "last", edit };
+            self.write(host, number % self.ids.len(), &[op], Ending::Commit)?;
+        }
+        Ok(())
     }
 
     /// Returns what is still missing.
     fn is_unfinished(&self) -> Option<String> {
+        if let Some(link) = self.restless() {
+            return Some(link);
+        }
         for (number, machine) in self.machines.iter().enumerate() {
             let Some(host) = &machine.host else { return Some(format!("host {number} is down")) };
             if !host.unsynced().is_empty() {
@@ -266,8 +299,11 @@ impl<'p> World<'p> {
                     return Some(format!("host {number} holds {version:?} of d{document}, not {all:?}"));
                 }
             }
-            if let Some(behind) = host.endpoint.sessions().find(|session| session.in_sync < session.documents) {
-                return Some(format!("host {number} does not know that its peer has everything: {behind:?}"));
+            let is_busy = |session: &SessionStatus| {
+                session.peer.is_none() || session.in_sync < session.documents || session.in_flight_bytes > 0
+            };
+            if let Some(busy) = host.endpoint.sessions().find(is_busy) {
+                return Some(format!("host {number} does not know that its peer has everything: {busy:?}"));
             }
         }
         None

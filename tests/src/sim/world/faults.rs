@@ -6,7 +6,7 @@ use super::{Happening, World};
 use crate::sim::oracle::Broken;
 use crate::sim::plan::{Fault, FaultKind};
 use crate::sim::trace::Who;
-use crate::sim::wire::WireNumber;
+use crate::sim::wire::{Wire, WireNumber};
 
 /// Ten years in milliseconds.
 const TEN_YEARS_MS: i64 = 10 * 365 * 24 * 3_600 * 1_000;
@@ -15,6 +15,7 @@ impl World<'_> {
     pub(super) fn fault(&mut self, fault: Fault) -> Result<(), Broken> {
         let took_effect = match fault.kind {
             FaultKind::Cut | FaultKind::HalfOpen | FaultKind::Late | FaultKind::Delay => self.break_wire(fault),
+            FaultKind::Drop | FaultKind::Duplicate | FaultKind::Swap => self.tamper(fault),
             FaultKind::Partition | FaultKind::OneWay => self.part(fault),
             FaultKind::SecondLink => self.dial_again(fault)?,
             FaultKind::Restart | FaultKind::Truncation => self.restart(fault)?,
@@ -26,6 +27,33 @@ impl World<'_> {
             self.trace.note(self.now_ms, Who::World, fault.kind.name().as_bytes(), || fault.to_string());
         }
         Ok(())
+    }
+
+    /// Breaks the order in which a link delivers.
+    fn tamper(&mut self, fault: Fault) -> bool {
+        // Most lanes are empty at most times: one with enough messages is looked for.
+        let least = if fault.kind == FaultKind::Swap { 2 } else { 1 };
+        let full = |wire: &Wire, end: usize| wire.lanes[end].messages.len() >= least && !wire.is_lost;
+        let lanes: Vec<(WireNumber, usize)> = self
+            .wires
+            .iter()
+            .flat_map(|(number, wire)| (0..2).filter(|end| full(wire, *end)).map(|end| (*number, end)))
+            .collect();
+        let Some((number, end)) = lanes.get(fault.at % lanes.len().max(1)).copied() else { return false };
+        let wire = self.wires.get_mut(&number).expect("it was just found");
+        wire.is_tampered = true;
+        let lane = &mut wire.lanes[end];
+        let at = fault.with % (lane.messages.len() + 1 - least);
+        match fault.kind {
+            FaultKind::Drop => lane.drop_at(at),
+            FaultKind::Duplicate => {
+                lane.double(at);
+                let at_ms = lane.last_ms;
+                self.enter(at_ms, Happening::Arrival { wire: number, end });
+            }
+            _ => lane.messages.swap(at, at + 1),
+        }
+        true
     }
 
     fn break_wire(&mut self, fault: Fault) -> bool {
@@ -58,6 +86,20 @@ impl World<'_> {
             self.enter(self.now_ms + hears_ms, Happening::Down { wire: number, end: *end });
         }
         true
+    }
+
+    /// Nothing breaks any more: what is slow gets quick, and what was tampered with is replaced.
+    pub(super) fn mend_wires(&mut self) {
+        let mut gone = Vec::new();
+        for (number, wire) in &mut self.wires {
+            wire.delay_ms = 0;
+            if wire.is_tampered && !std::mem::replace(&mut wire.is_lost, true) {
+                gone.push(*number);
+            }
+        }
+        for (wire, end) in gone.into_iter().flat_map(|wire| [(wire, 0), (wire, 1)]) {
+            self.enter(self.now_ms, Happening::Down { wire, end });
+        }
     }
 
     fn part(&mut self, fault: Fault) -> bool {

@@ -32,13 +32,9 @@ impl World<'_> {
             return Ok(());
         }
         let wait_ms = 50 + self.choices.below(1_000) as u64;
-        let Some(up) = &self.machines[from].host else {
-            self.dial_after(edge, wait_ms);
-            return Ok(());
-        };
-        let is_linked = up.endpoint.sessions().any(|session| session.peer == Some(replica_of(to)));
-        let is_reachable = self.machines[to].host.is_some() && !self.is_blocked(from, to) && !self.is_blocked(to, from);
-        if is_linked || !is_reachable {
+        let are_up = self.machines[from].host.is_some() && self.machines[to].host.is_some();
+        let is_blocked = self.is_blocked(from, to) || self.is_blocked(to, from);
+        if !are_up || is_blocked || self.is_linked(from, to) {
             self.dial_after(edge, wait_ms);
             return Ok(());
         }
@@ -59,7 +55,7 @@ impl World<'_> {
         });
         let there_ms = self.now_ms + self.latency();
         let lanes = [Lane::default(), Lane { last_ms: there_ms, ..Lane::default() }];
-        self.wires.insert(number, Wire { ends, lanes, delay_ms: 0, is_lost: false });
+        self.wires.insert(number, Wire { ends, lanes, delay_ms: 0, is_lost: false, is_tampered: false });
         self.tally.links += 1;
         self.enter(there_ms, Happening::Up { wire: number, end: 1 });
         self.up(number, 0)?;
@@ -99,7 +95,7 @@ impl World<'_> {
         let at_ms = wire.lanes[to].push(bytes, arrives_ms + wire.delay_ms);
         let in_flight = wire.lanes[to].data_bytes;
         // One message of any length is always allowed.
-        if in_flight > before && in_flight > in_flight_max.max(length) {
+        if in_flight > before && in_flight > in_flight_max.max(length) && !wire.is_tampered {
             return broken(Check::Bounds, format!("host {host} has {in_flight} bytes of data in flight on one link"));
         }
         self.enter(at_ms, Happening::Arrival { wire: number, end: to });
@@ -118,12 +114,14 @@ impl World<'_> {
         }
         let Some(bytes) = wire.lanes[end].pop() else { return Ok(()) };
         let End { life, link, .. } = wire.ends[end];
+        let peer_link = wire.ends[1 - end].link;
         let now = machine.now(self.now_ms);
         if machine.life != life {
             self.tally.messages_lost += 1;
             return Ok(());
         }
         let Some(up) = &mut self.machines[host].host else { return Ok(()) };
+        self.oracle.heard((from, peer_link), (host, link), &bytes);
         up.endpoint.handle(now, Input::Received { link, bytes: &bytes });
         self.note(host, &bytes, || format!("link {}: takes {} bytes", link.0, bytes.len()));
         self.settle(host, None)
@@ -183,6 +181,31 @@ impl World<'_> {
         })
     }
 
+    /// Returns a link that is missing, or dead without one of its ends knowing, or busy.
+    pub(super) fn restless(&self) -> Option<String> {
+        let lacks = |from: usize, to: usize| !self.is_linked(from, to) || !self.is_linked(to, from);
+        if let Some(edge) = self.edges.iter().find(|edge| lacks(edge.from, edge.to)) {
+            return Some(format!("hosts {} and {} are not linked", edge.from, edge.to));
+        }
+        let ends = self.machines.iter().flat_map(|machine| machine.links.iter());
+        let mut ghosts = ends.filter(|(_, (number, end))| {
+            let has_mail = |wire: &Wire| wire.lanes.iter().any(|lane| !lane.messages.is_empty());
+            self.wires.get(number).is_none_or(|wire| wire.is_lost || has_mail(wire) || !self.is_up_at(*number, 1 - end))
+        });
+        ghosts.next().map(|(link, _)| format!("link {} is dead or has messages on their way", link.0))
+    }
+
+    pub(super) fn is_tampered(&self, host: usize, link: LinkId) -> bool {
+        let wire = self.machines[host].links.get(&link).and_then(|(number, _)| self.wires.get(number));
+        wire.is_some_and(|wire| wire.is_tampered)
+    }
+
+    /// Tells whether a host knows another to be at the other end of a link.
+    fn is_linked(&self, from: usize, to: usize) -> bool {
+        let up = self.machines[from].host.as_ref();
+        up.is_some_and(|up| up.endpoint.sessions().any(|session| session.peer == Some(replica_of(to))))
+    }
+
     fn is_blocked(&self, from: usize, to: usize) -> bool {
         self.blocked.get(&(from, to)).is_some_and(|until_ms| *until_ms > self.now_ms)
     }
@@ -190,7 +213,8 @@ impl World<'_> {
     /// How long a message takes: mostly about the same, one in 64 fifty times as long.
     fn latency(&mut self) -> u64 {
         let base_ms = self.plan.latency_ms;
-        let tail = if self.choices.below(64) == 0 { 50 } else { 1 };
+        let is_tail = !self.is_mended && self.choices.below(64) == 0;
+        let tail = if is_tail { 50 } else { 1 };
         base_ms * tail + self.choices.below(base_ms as usize + 1) as u64
     }
 }

@@ -59,7 +59,13 @@ impl World<'_> {
         match (own, &last.write) {
             (Some(Commit { event, document }), Write::Delta(delta)) => {
                 let open = up.endpoint.document(&last.document).expect("it has just been written");
-                self.oracle.truths[document].commit(event, content_of(delta), &View::of(open.root()));
+                let view = View::of(open.root());
+                if !self.oracle.truths[document].commit(event, content_of(delta), &view) {
+                    return Err(Broken {
+                        check: Check::StampsAscend,
+                        detail: format!("of host {host} in d{document}"),
+                    });
+                }
             }
             (Some(_), Write::Snapshot(_)) => panic!("a commit asks for its delta to be written"),
             (None, write) => self.oracle.requested(document, write)?,
@@ -117,6 +123,7 @@ impl World<'_> {
             return broken(Check::Bounds, format!("host {host} sends {} bytes at once", bytes.len()));
         }
         self.oracle.sent(host, link, &bytes)?;
+        self.oracle.is_news(host, link, &bytes)?;
         self.tally.messages += 1;
         self.tally.bytes += bytes.len() as u64;
         let name = |link: LinkId| format!("link {}", link.0);
@@ -139,12 +146,19 @@ impl World<'_> {
     fn close(&mut self, host: usize, link: LinkId, reason: CloseReason) -> Result<(), Broken> {
         self.note(host, &reason.code().to_le_bytes(), || format!("link {}: closes, {reason}", link.0));
         *self.tally.closes.entry(reason.to_string()).or_default() += 1;
+        if self.is_mended {
+            return broken(Check::LinksStay, format!("host {host} closes a link: {reason}"));
+        }
         match reason {
             CloseReason::DuplicateLink
             | CloseReason::DuplicateIdentity
             | CloseReason::HelloTimeout
             | CloseReason::Dead
             | CloseReason::Stalled => {
+                self.hang_up(host, link);
+                Ok(())
+            }
+            _ if self.is_tampered(host, link) => {
                 self.hang_up(host, link);
                 Ok(())
             }
