@@ -11,6 +11,7 @@ use crate::id::ReplicaId;
 use crate::node::MapNode;
 
 mod apply;
+mod decode;
 mod encode;
 mod merge;
 mod recorder;
