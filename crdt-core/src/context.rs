@@ -12,6 +12,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use thiserror::Error;
 
+use crate::frontier::Head;
 use crate::id::{COUNTER_MAX, Dot, ReplicaId};
 use crate::limits::REPLICAS_MAX;
 use crate::version::VersionVector;
@@ -101,6 +102,16 @@ impl Context {
         replicas.indices.insert(replica, index);
         Arc::make_mut(&mut self.counters).push(0);
         Ok(index)
+    }
+
+    /// Makes the context in which these replicas, all different, are numbered in this order.
+    pub(crate) fn of(heads: &[Head]) -> Self {
+        debug_assert!(heads.len() <= REPLICAS_MAX, "a frontier is bounded where it enters");
+        let mut indices = HashMap::with_capacity(heads.len());
+        indices.extend(heads.iter().enumerate().map(|(at, head)| (head.replica, ReplicaIndex::new(at))));
+        let ids = heads.iter().map(|head| head.replica).collect();
+        let counters = heads.iter().map(|head| head.counter).collect();
+        Self { replicas: Arc::new(Replicas { ids, indices }), counters: Arc::new(counters) }
     }
 
     /// Numbers every replica of `other` here: the table that translates its dots.

@@ -208,11 +208,15 @@ impl Delta {
             let highest = needs.get_or_insert_with(dot.replica, || 0);
             *highest = (*highest).max(dot.counter);
         });
-        self.needs = needs
-            .iter()
-            .map(|(replica, counter)| Dot::new(*replica, *counter))
-            .filter(|dot| !self.implies(*dot))
-            .collect();
+        self.set_needs(needs.iter().map(|(replica, counter)| Dot::new(*replica, *counter)));
+    }
+
+    /// Sets `needs`, given the highest dot superseded of each replica, in replica order.
+    fn set_needs(&mut self, superseded: impl Iterator<Item = Dot> + Clone) {
+        let needed = superseded.filter(|dot| !self.implies(*dot));
+        let mut needs = SmallVec::with_capacity(needed.clone().count());
+        needs.extend(needed);
+        self.needs = needs;
     }
 }
 

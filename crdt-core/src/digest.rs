@@ -13,8 +13,8 @@ use std::fmt;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
 use crate::id::Dot;
-use crate::path::Key;
-use crate::value::Value;
+use crate::path::KeyRef;
+use crate::value::ValueRef;
 use crate::wire::kind_tag;
 
 /// A hash of a document's content, not of its version. Shown as 32 hexadecimal digits.
@@ -47,7 +47,7 @@ pub(crate) struct PathHash(u64);
 
 impl PathHash {
     /// Goes one key down.
-    pub(crate) fn child(self, key: &Key) -> Self {
+    pub(crate) fn child(self, key: KeyRef<'_>) -> Self {
         let seed = self.0.wrapping_add(u64::from(kind_tag(key.kind)));
         Self(xxh3_64_with_seed(key.name.as_bytes(), seed))
     }
@@ -67,14 +67,14 @@ impl PathHash {
 pub(crate) const PRESENCE: u64 = 0;
 
 /// Hashes a value; `seed` is 0 for a set element, the stamp for a register.
-pub(crate) fn value_payload(value: &Value, seed: u64) -> u64 {
+pub(crate) fn value_payload(value: ValueRef<'_>, seed: u64) -> u64 {
     let (tag, number): (u64, [u8; 8]) = match value {
-        Value::Text(text) => return xxh3_64_with_seed(text.as_bytes(), seed.wrapping_add(5)),
-        Value::Bytes(bytes) => return xxh3_64_with_seed(bytes, seed.wrapping_add(6)),
-        Value::Null => (1, [0; 8]),
-        Value::Bool(value) => (2, u64::from(*value).to_le_bytes()),
-        Value::Int(value) => (3, value.to_le_bytes()),
-        Value::Float(value) => (4, value.to_bits().to_le_bytes()),
+        ValueRef::Text(text) => return xxh3_64_with_seed(text.as_bytes(), seed.wrapping_add(5)),
+        ValueRef::Bytes(bytes) => return xxh3_64_with_seed(bytes, seed.wrapping_add(6)),
+        ValueRef::Null => (1, [0; 8]),
+        ValueRef::Bool(value) => (2, u64::from(value).to_le_bytes()),
+        ValueRef::Int(value) => (3, value.to_le_bytes()),
+        ValueRef::Float(value) => (4, value.to_bits().to_le_bytes()),
     };
     xxh3_64_with_seed(&number, seed.wrapping_add(tag))
 }

@@ -5,6 +5,8 @@
 
 use std::{fmt, mem, slice};
 
+use smallvec::SmallVec;
+
 use crate::context::LocalDot;
 
 /// A sorted set of dots. Empty only in passing: an entry without dots is removed.
@@ -65,16 +67,17 @@ impl Dots {
                 }
             }
             Self::Many(dots) => {
-                let kept: Vec<LocalDot> = mem::take(dots).into_iter().filter(|dot| keep(*dot)).collect();
+                let kept: SmallVec<[LocalDot; 1]> = mem::take(dots).into_iter().filter(|dot| keep(*dot)).collect();
                 *self = Self::from_sorted(kept);
             }
         }
     }
 
-    fn from_sorted(dots: Vec<LocalDot>) -> Self {
+    /// Makes the set of dots that are strictly ascending.
+    pub(crate) fn from_sorted(dots: SmallVec<[LocalDot; 1]>) -> Self {
         match dots[..] {
             [only] => Self::One(only),
-            _ => Self::Many(dots.into()),
+            _ => Self::Many(dots.into_boxed_slice()),
         }
     }
 }
@@ -93,14 +96,10 @@ impl From<LocalDot> for Dots {
 
 impl FromIterator<LocalDot> for Dots {
     fn from_iter<I: IntoIterator<Item = LocalDot>>(dots: I) -> Self {
-        let mut dots = dots.into_iter();
-        let Some(first) = dots.next() else { return Self::new() };
-        let Some(second) = dots.next() else { return Self::One(first) };
-        let mut all = vec![first, second];
-        all.extend(dots);
-        all.sort_unstable();
-        all.dedup();
-        Self::from_sorted(all)
+        let mut dots: SmallVec<[LocalDot; 1]> = dots.into_iter().collect();
+        dots.sort_unstable();
+        dots.dedup();
+        Self::from_sorted(dots)
     }
 }
 

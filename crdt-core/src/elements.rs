@@ -109,6 +109,11 @@ impl<E> Elements<E> {
 }
 
 impl<E: Clone + Eq + Hash> Elements<E> {
+    /// Returns no elements, with room for about `len`.
+    pub(crate) fn with_capacity(len: usize) -> Self {
+        Self { dots: Table::with_capacity(len) }
+    }
+
     /// Returns the dots of an element that is there.
     pub(crate) fn get<Q: Eq + Hash + ?Sized>(&self, element: &Q) -> Option<&Dots>
     where

@@ -41,6 +41,7 @@ mod frontier;
 mod id;
 mod log;
 mod node;
+mod pass;
 mod path;
 mod read;
 mod snapshot;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::delta::Delta;
-use crate::frontier::Frontier;
+use crate::frontier::{Frontier, Head};
 use crate::id::{Dot, ReplicaId};
 use crate::planted::{Bug, is_planted};
 use crate::version::VersionVector;
@@ -155,7 +155,7 @@ impl DeltaLog {
     pub fn conflict_with(&self, peer: &Frontier) -> Option<Dot> {
         let ranges = self.deltas.iter().flat_map(|delta| &delta.ranges);
         let mut conflicts = ranges.filter_map(|chained| {
-            let (counter, chain) = peer.head(chained.range.replica)?;
+            let Head { counter, chain, .. } = peer.head(chained.range.replica)?;
             let here = match counter {
                 _ if counter == chained.range.after => chained.chain_after,
                 _ if counter == chained.range.through => chained.chain_through,

@@ -49,6 +49,23 @@ impl Key {
     pub fn new(kind: Kind, name: impl Into<Arc<str>>) -> Self {
         Self { name: name.into(), kind }
     }
+
+    pub(crate) fn borrowed(&self) -> KeyRef<'_> {
+        KeyRef { name: &self.name, kind: self.kind }
+    }
+}
+
+/// A key whose name lies elsewhere, such as in bytes that are being read. Ordered as [`Key`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct KeyRef<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) kind: Kind,
+}
+
+impl KeyRef<'_> {
+    pub(crate) fn to_key(self) -> Key {
+        Key::new(self.kind, self.name)
+    }
 }
 
 impl fmt::Display for Key {
@@ -87,5 +104,22 @@ impl From<&[Key]> for Path {
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|key| write!(f, "/{key}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn borrowed_keys_are_ordered_as_owned_ones() {
+        let kinds = [Kind::Map, Kind::Set, Kind::Register, Kind::Counter];
+        let names = ["", "a", "aa", "b", "é"];
+        let keys: Vec<Key> = names.iter().flat_map(|name| kinds.map(|kind| Key::new(kind, *name))).collect();
+        assert!(keys.is_sorted_by(|left, right| left < right));
+        for (left, right) in keys.iter().flat_map(|left| keys.iter().map(move |right| (left, right))) {
+            assert_eq!(left.borrowed().cmp(&right.borrowed()), left.cmp(right));
+            assert_eq!(left.borrowed().to_key(), *left);
+        }
     }
 }

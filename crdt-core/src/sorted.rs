@@ -2,7 +2,8 @@
 //!
 //! A delta is a tree of maps of which nearly all have one entry, and a log keeps many deltas. A
 //! `BTreeMap` of one entry allocates room for eleven; a vector of any size would make a transaction
-//! of many edits quadratic.
+//! of many edits quadratic. What is decoded comes in order and rarely changes: a vector of any size
+//! until it does.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,15 +19,29 @@ pub(crate) struct SortedMap<K, V> {
 
 #[derive(Clone)]
 enum Entries<K, V> {
-    /// Sorted by key; at most [`FEW_MAX`].
+    /// Sorted by key; at most [`FEW_MAX`], unless they were pushed in order.
     Few(Vec<(K, V)>),
-    /// Was larger than [`FEW_MAX`] at some time.
+    /// Was larger than [`FEW_MAX`] at some time, and changed.
     Many(BTreeMap<K, V>),
 }
 
 impl<K: Ord, V> SortedMap<K, V> {
     pub(crate) const fn new() -> Self {
         Self { entries: Entries::Few(Vec::new()) }
+    }
+
+    /// Returns an empty map with room for exactly `len` entries, to be [pushed](Self::push).
+    pub(crate) fn with_capacity(len: usize) -> Self {
+        Self { entries: Entries::Few(Vec::with_capacity(len)) }
+    }
+
+    /// Appends an entry whose key is greater than all others.
+    pub(crate) fn push(&mut self, key: K, value: V) {
+        debug_assert!(self.last_key().is_none_or(|last| *last < key), "pushed in ascending order");
+        match &mut self.entries {
+            Entries::Few(entries) => entries.push((key, value)),
+            Entries::Many(entries) => drop(entries.insert(key, value)),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -89,6 +104,7 @@ impl<K: Ord, V> SortedMap<K, V> {
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        self.make_room();
         match &mut self.entries {
             Entries::Few(entries) => position(entries, key).ok().map(|at| entries.remove(at).1),
             Entries::Many(entries) => entries.remove(key),
@@ -107,7 +123,7 @@ impl<K: Ord, V> SortedMap<K, V> {
     }
 
     /// Yields the entries in key order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> + Clone {
         let (few, many) = match &self.entries {
             Entries::Few(entries) => (Some(entries), None),
             Entries::Many(entries) => (None, Some(entries)),
@@ -124,7 +140,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.iter().map(|(_, value)| value)
     }
 
-    /// Becomes a tree before it would be too large for a vector.
+    /// Becomes a tree before it would be too large for a vector in which entries come and go.
     fn make_room(&mut self) {
         if let Entries::Few(entries) = &mut self.entries
             && entries.len() >= FEW_MAX
@@ -196,5 +212,26 @@ mod tests {
         }
         assert!(matches!(few.entries, Entries::Few(_)));
         assert_eq!(few, sorted, "equal whatever they have been");
+    }
+
+    #[test]
+    fn what_was_pushed_in_order_is_a_vector_until_it_changes() {
+        let mut pushed = SortedMap::with_capacity(100);
+        (0..100).for_each(|key| pushed.push(key, key));
+        assert!(matches!(&pushed.entries, Entries::Few(entries) if entries.capacity() == 100));
+        assert_eq!((pushed.get(&99), pushed.get(&100), pushed.last_key()), (Some(&99), None, Some(&99)));
+        let changes: [fn(&mut SortedMap<i32, i32>); 3] = [
+            |map| assert_eq!(map.remove(&50), Some(50)),
+            |map| assert_eq!(map.insert(-1, 0), None),
+            |map| *map.get_or_insert_with(50, || 0) += 1,
+        ];
+        for change in changes {
+            let mut changed = pushed.clone();
+            change(&mut changed);
+            assert!(matches!(changed.entries, Entries::Many(_)));
+            assert!(changed.keys().is_sorted());
+            changed.push(100, 100);
+            assert_eq!(changed.last_key(), Some(&100));
+        }
     }
 }

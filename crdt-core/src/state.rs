@@ -30,6 +30,13 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Returns a state without content at this frontier.
+    fn at(frontier: &Frontier) -> Self {
+        let heads = frontier.heads();
+        let chains = heads.iter().map(|head| head.chain).collect();
+        Self { context: Context::of(heads), chains: Arc::new(chains), ..Self::default() }
+    }
+
     pub(crate) fn chain_of(&self, replica: ReplicaId) -> u64 {
         self.context.index(replica).map_or(0, |index| self.chains[index.position()])
     }

@@ -165,6 +165,21 @@ impl<K: Eq + Hash, V> Table<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
+    /// Returns an empty table with room for `len` entries, so that filling it splits no shard and
+    /// makes few grow.
+    pub(crate) fn with_capacity(len: usize) -> Self {
+        let shards = match len {
+            0 => Shards::Empty,
+            1..=SINGLE_MAX => Shards::One(Arc::new(Shard::with_capacity(len))),
+            _ => {
+                let shards = len.div_ceil(LOAD);
+                let shard = |index| Arc::new(Shard::with_capacity(share(len, index, shards)));
+                Shards::Many(Box::new(Directory { len: 0, shards: (0..shards).map(shard).collect() }))
+            }
+        };
+        Self { shards }
+    }
+
     /// Returns the value of `key` for writing, made if the key is new. O(1); may copy or split a
     /// shard.
     pub(crate) fn get_or_insert_with(&mut self, key: &K, make: impl FnOnce() -> V) -> &mut V {
@@ -425,6 +440,14 @@ fn shard_within(bits: usize, shards: usize) -> usize {
     let mask = shards.next_power_of_two() - 1;
     let index = bits & mask;
     if index < shards { index } else { bits & (mask >> 1) }
+}
+
+/// Returns how many of `len` entries one of `shards` shards holds on average: those that are still
+/// to be split in this round hold twice as many as the others.
+fn share(len: usize, index: usize, shards: usize) -> usize {
+    let split = shards.next_power_of_two();
+    let unsplit = index < split / 2 && index + split / 2 >= shards;
+    if unsplit { len * 2 / split } else { len / split }
 }
 
 /// Returns the shard that `index` was split from.

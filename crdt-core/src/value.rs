@@ -83,6 +83,42 @@ impl Value {
             _ => 0,
         }
     }
+
+    pub(crate) fn borrowed(&self) -> ValueRef<'_> {
+        match self {
+            Self::Null => ValueRef::Null,
+            Self::Bool(value) => ValueRef::Bool(*value),
+            Self::Int(number) => ValueRef::Int(*number),
+            Self::Float(number) => ValueRef::Float(*number),
+            Self::Text(text) => ValueRef::Text(text),
+            Self::Bytes(bytes) => ValueRef::Bytes(bytes),
+        }
+    }
+}
+
+/// A value whose text or bytes lie elsewhere, such as in bytes that are being read. Ordered as
+/// [`Value`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ValueRef<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(Float),
+    Text(&'a str),
+    Bytes(&'a [u8]),
+}
+
+impl ValueRef<'_> {
+    pub(crate) fn to_value(self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::Bool(value),
+            Self::Int(number) => Value::Int(number),
+            Self::Float(number) => Value::Float(number),
+            Self::Text(text) => Value::from(text),
+            Self::Bytes(bytes) => Value::from(bytes),
+        }
+    }
 }
 
 impl fmt::Display for Value {
@@ -222,6 +258,21 @@ mod tests {
         let payload = Value::from(f64::from_bits(0xfff8_0000_0000_0123));
         assert_eq!(quiet, payload);
         assert_ne!(Value::from(0.0), Value::from(-0.0));
+    }
+
+    #[test]
+    fn borrowed_values_are_ordered_as_owned_ones() {
+        let numbers = [f64::NEG_INFINITY, -0.0, 0.0, 1.0, f64::NAN];
+        let mut values = vec![Value::Null, Value::from(false), Value::from(true)];
+        values.extend([i64::MIN, -1, 0, 1, i64::MAX].map(Value::from));
+        values.extend(numbers.map(Value::from));
+        values.extend(["", "a", "aa", "b", "é"].map(Value::from));
+        values.extend([&[] as &[u8], &[0], &[0, 0], &[255]].map(Value::from));
+        assert!(values.is_sorted_by(|left, right| left < right));
+        for (left, right) in values.iter().flat_map(|left| values.iter().map(move |right| (left, right))) {
+            assert_eq!(left.borrowed().cmp(&right.borrowed()), left.cmp(right));
+            assert_eq!(left.borrowed().to_value(), *left);
+        }
     }
 
     #[test]

@@ -2,13 +2,13 @@
 //!
 //! Byte for byte in docs/protocol.md. Each has one form only: what no encoder writes is refused.
 
-use std::sync::Arc;
+use smallvec::SmallVec;
 
 use crate::codec::{DecodeError, Encode, Reader};
-use crate::id::{COUNTER_MAX, ReplicaId};
+use crate::id::{COUNTER_MAX, Dot, ReplicaId};
 use crate::limits::{KEY_BYTES_MAX, REPLICAS_MAX, VALUE_BYTES_MAX};
-use crate::path::{Key, Kind};
-use crate::value::{Float, Value};
+use crate::path::{Key, KeyRef, Kind};
+use crate::value::{Float, Value, ValueRef};
 
 const NULL: u8 = 0;
 const FALSE: u8 = 1;
@@ -36,7 +36,7 @@ pub(crate) fn put_key(out: &mut Vec<u8>, key: &Key) {
     out.put_blob(key.name.as_bytes());
 }
 
-pub(crate) fn key(reader: &mut Reader<'_>) -> Result<Key, DecodeError> {
+pub(crate) fn key<'b>(reader: &mut Reader<'b>) -> Result<KeyRef<'b>, DecodeError> {
     let kind = match reader.u8("a key's kind")? {
         1 => Kind::Map,
         2 => Kind::Set,
@@ -46,8 +46,7 @@ pub(crate) fn key(reader: &mut Reader<'_>) -> Result<Key, DecodeError> {
             return Err(DecodeError::Unknown { what: "kind of data", tag });
         }
     };
-    let name = reader.text(KEY_BYTES_MAX, "a key's name")?;
-    Ok(Key::new(kind, name))
+    Ok(KeyRef { name: reader.text(KEY_BYTES_MAX, "a key's name")?, kind })
 }
 
 pub(crate) fn put_value(out: &mut Vec<u8>, value: &Value) {
@@ -78,32 +77,32 @@ pub(crate) fn put_value(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
-pub(crate) fn value(reader: &mut Reader<'_>) -> Result<Value, DecodeError> {
+pub(crate) fn value<'b>(reader: &mut Reader<'b>) -> Result<ValueRef<'b>, DecodeError> {
     Ok(match reader.u8("a value")? {
-        NULL => Value::Null,
-        FALSE => Value::Bool(false),
-        TRUE => Value::Bool(true),
-        INT => Value::Int(reader.signed("a whole number")?),
+        NULL => ValueRef::Null,
+        FALSE => ValueRef::Bool(false),
+        TRUE => ValueRef::Bool(true),
+        INT => ValueRef::Int(reader.signed("a whole number")?),
         FLOAT => {
             let bits = reader.u64("a float")?;
             let float = Float::from(f64::from_bits(bits));
             if float.to_bits() != bits {
                 return Err(DecodeError::NotCanonical("a float"));
             }
-            Value::Float(float)
+            ValueRef::Float(float)
         }
         TEXT => {
             let text = reader.text(VALUE_BYTES_MAX, "a text value")?;
             if text.len() <= SHORT_TEXT_MAX {
                 return Err(DecodeError::NotCanonical("a text value"));
             }
-            Value::from(text)
+            ValueRef::Text(text)
         }
-        BYTES => Value::from(reader.blob(VALUE_BYTES_MAX, "a bytes value")?),
+        BYTES => ValueRef::Bytes(reader.blob(VALUE_BYTES_MAX, "a bytes value")?),
         short if short >= SHORT_TEXT => {
             let bytes = reader.bytes(usize::from(short - SHORT_TEXT), "a text value")?;
             let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Utf8("a text value"))?;
-            Value::Text(Arc::from(text))
+            ValueRef::Text(text)
         }
         tag => {
             return Err(DecodeError::Unknown { what: "kind of value", tag });
@@ -119,41 +118,62 @@ pub(crate) fn put_replicas(out: &mut Vec<u8>, replicas: &[ReplicaId]) {
 
 /// A replica table as read, which notes what is referred to: a table with an idle entry would be a
 /// second way to write the same content.
-pub(crate) struct ReplicaTable {
-    ids: Vec<ReplicaId>,
-    used: Vec<bool>,
+pub(crate) struct ReplicaTable<'b> {
+    ids: &'b [[u8; 16]],
+    /// By index: `None` until it is referred to; then the highest counter superseded, 0 if none is.
+    uses: SmallVec<[Option<u64>; 2]>,
 }
 
-impl ReplicaTable {
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+impl<'b> ReplicaTable<'b> {
+    /// Reads a table. Allocates as much as it takes in the bytes.
+    pub(crate) fn read(reader: &mut Reader<'b>) -> Result<Self, DecodeError> {
         const WHAT: &str = "a replica table";
         let count = reader.count(16, WHAT)?;
         if count > REPLICAS_MAX {
             return Err(DecodeError::Limit(WHAT));
         }
-        let mut ids = Vec::with_capacity(count);
-        for _ in 0..count {
-            let id = reader.replica(WHAT)?;
-            if ids.last().is_some_and(|last| *last >= id) {
-                return Err(DecodeError::NotCanonical(WHAT));
-            }
-            ids.push(id);
+        let (ids, _) = reader.bytes(count * 16, WHAT)?.as_chunks();
+        if !ids.is_sorted_by(|last, next| last < next) {
+            return Err(DecodeError::NotCanonical(WHAT));
         }
-        Ok(Self { used: vec![false; ids.len()], ids })
+        Ok(Self { ids, uses: SmallVec::from_elem(None, count) })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
     }
 
     /// Reads an index and returns the replica at it.
     pub(crate) fn replica(&mut self, reader: &mut Reader<'_>) -> Result<ReplicaId, DecodeError> {
-        const WHAT: &str = "a replica index";
-        let at = usize::try_from(reader.varint(WHAT)?).map_err(|_| DecodeError::Limit(WHAT))?;
-        let id = self.ids.get(at).ok_or(DecodeError::Limit(WHAT))?;
-        self.used[at] = true;
-        Ok(*id)
+        self.used(reader).map(|(id, _)| id)
+    }
+
+    /// Reads a dot that is superseded.
+    pub(crate) fn superseded_dot(&mut self, reader: &mut Reader<'_>) -> Result<Dot, DecodeError> {
+        let (replica, highest) = self.used(reader)?;
+        let counter = counter(reader)?;
+        *highest = counter.max(*highest);
+        Ok(Dot::new(replica, counter))
+    }
+
+    /// Yields the highest dot superseded of each replica that has one, in replica order.
+    pub(crate) fn superseded(&self) -> impl Iterator<Item = Dot> + Clone {
+        let highest = self.uses.iter().map(|highest| highest.unwrap_or(0));
+        let dots = self.ids.iter().zip(highest).map(|(id, highest)| Dot::new(ReplicaId::from_bytes(*id), highest));
+        dots.filter(|dot| dot.counter > 0)
     }
 
     /// Ends the reading of what refers to the table.
-    pub(crate) fn finish(self) -> Result<(), DecodeError> {
-        if self.used.iter().all(|used| *used) { Ok(()) } else { Err(DecodeError::NotCanonical("a replica table")) }
+    pub(crate) fn finish(&self) -> Result<(), DecodeError> {
+        if self.uses.iter().all(Option::is_some) { Ok(()) } else { Err(DecodeError::NotCanonical("a replica table")) }
+    }
+
+    /// Reads an index; returns the replica at it and what is known of its use.
+    fn used(&mut self, reader: &mut Reader<'_>) -> Result<(ReplicaId, &mut u64), DecodeError> {
+        const WHAT: &str = "a replica index";
+        let at = usize::try_from(reader.varint(WHAT)?).map_err(|_| DecodeError::Limit(WHAT))?;
+        let id = self.ids.get(at).ok_or(DecodeError::Limit(WHAT))?;
+        Ok((ReplicaId::from_bytes(*id), self.uses[at].get_or_insert(0)))
     }
 }
 
@@ -165,7 +185,12 @@ pub(crate) fn counter(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
     }
 }
 
-/// Checks that a list is strictly ascending, so that it has one order and no duplicates.
-pub(crate) fn ascending<T: Ord>(last: Option<&T>, next: &T, what: &'static str) -> Result<(), DecodeError> {
-    if last.is_some_and(|last| last >= next) { Err(DecodeError::NotCanonical(what)) } else { Ok(()) }
+/// Checks that a list is strictly ascending, so that it has one order and no duplicates: `next`
+/// comes after `last` and takes its place.
+pub(crate) fn ascending<T: Ord>(last: &mut Option<T>, next: T, what: &'static str) -> Result<(), DecodeError> {
+    if last.as_ref().is_some_and(|last| *last >= next) {
+        return Err(DecodeError::NotCanonical(what));
+    }
+    *last = Some(next);
+    Ok(())
 }

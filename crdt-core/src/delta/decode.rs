@@ -1,7 +1,7 @@
 //! Bytes to a delta, once and for all: what comes out holds every invariant a delta has.
 //!
-//! Recursion is bounded by the nesting limit, allocation by the bytes left, and every list must be
-//! strictly ascending.
+//! The body is walked twice, first to check and then to build (see [`pass`](crate::pass)). Recursion
+//! is bounded by the nesting limit, and every list must be strictly ascending.
 
 use smallvec::SmallVec;
 
@@ -13,13 +13,17 @@ use crate::clock::Stamp;
 use crate::codec::{DecodeError, Reader};
 use crate::id::{COUNTER_MAX, Dot};
 use crate::limits::NESTING_MAX;
+use crate::pass::{Build, Check, Pass};
 use crate::path::Kind;
 use crate::sorted::SortedMap;
 use crate::value::Value;
 use crate::wire::{self, ReplicaTable};
 
 impl Delta {
-    /// Reads one delta; every byte must belong to it. O(bytes), and allocates in proportion.
+    /// Reads one delta; every byte must belong to it. O(bytes).
+    ///
+    /// Bytes that are refused make it allocate at most twice their length; otherwise that is allowed
+    /// on top of the delta itself.
     ///
     /// # Errors
     /// [`DecodeError`] for whatever [`encode`](Self::encode) would not have written.
@@ -46,10 +50,13 @@ impl Delta {
     fn decode_coalesced(mut reader: Reader<'_>) -> Result<Self, DecodeError> {
         const WHAT: &str = "the ranges of a delta";
         let mut table = ReplicaTable::read(&mut reader)?;
-        let mut ranges: SmallVec<[ChainedRange; 1]> = SmallVec::new();
-        for _ in 0..reader.count(19, WHAT)? {
+        let count = reader.count(19, WHAT)?;
+        // A count above the table's is refused below, at the latest where the table ends.
+        let mut ranges: SmallVec<[ChainedRange; 1]> = SmallVec::with_capacity(count.min(table.len()));
+        let mut last = None;
+        for _ in 0..count {
             let replica = table.replica(&mut reader)?;
-            wire::ascending(ranges.last().map(|last| &last.range.replica), &replica, WHAT)?;
+            wire::ascending(&mut last, replica, WHAT)?;
             let after = reader.varint_max(COUNTER_MAX - 1, "a counter")?;
             let count = reader.varint_max(COUNTER_MAX - after, WHAT)?;
             if count == 0 {
@@ -67,36 +74,39 @@ impl Delta {
         Self::decode_body(reader, table, ranges)
     }
 
-    fn decode_body(
-        reader: Reader<'_>,
-        table: ReplicaTable,
+    fn decode_body<'b>(
+        reader: Reader<'b>,
+        mut table: ReplicaTable<'b>,
         ranges: SmallVec<[ChainedRange; 1]>,
     ) -> Result<Self, DecodeError> {
         if ranges.iter().any(|chained| chained.range.after == 0 && chained.chain_after != 0) {
             return Err(DecodeError::NotCanonical("a chain hash before the first transaction"));
         }
-        let mut decoder = Decoder { reader, table, ranges: &ranges };
-        let body = decoder.map(NESTING_MAX)?;
-        let Decoder { reader, table, .. } = decoder;
-        reader.finish()?;
-        table.finish()?;
-        if body.presence.is_some() {
-            // The root exists anyway.
-            return Err(DecodeError::NotCanonical("a presence mark at the root"));
-        }
+        Decoder { reader: reader.clone(), table: &mut table, ranges: &ranges }.body::<Check>()?;
+        let body = Decoder { reader, table: &mut table, ranges: &ranges }.body::<Build>()?;
         let mut delta = Self { ranges, needs: SmallVec::new(), body };
-        delta.collect_needs();
+        delta.set_needs(table.superseded());
         Ok(delta)
     }
 }
 
-struct Decoder<'a> {
-    reader: Reader<'a>,
-    table: ReplicaTable,
+type Presence = Option<LeafDelta<()>>;
+
+struct Decoder<'b, 'a> {
+    reader: Reader<'b>,
+    table: &'a mut ReplicaTable<'b>,
     ranges: &'a [ChainedRange],
 }
 
-impl Decoder<'_> {
+impl<'b> Decoder<'b, '_> {
+    /// Reads everything behind the ranges.
+    fn body<P: Pass>(mut self) -> Result<P::Kept<MapDelta>, DecodeError> {
+        let root = self.map::<P>(NESTING_MAX)?;
+        self.reader.finish()?;
+        self.table.finish()?;
+        Ok(root)
+    }
+
     fn dot_in_range(&mut self) -> Result<Dot, DecodeError> {
         if let [only] = self.ranges
             && only.range.through == only.range.after + 1
@@ -110,95 +120,131 @@ impl Decoder<'_> {
     }
 
     fn dot_outside_ranges(&mut self) -> Result<Dot, DecodeError> {
-        let replica = self.table.replica(&mut self.reader)?;
-        let dot = Dot::new(replica, wire::counter(&mut self.reader)?);
+        let dot = self.table.superseded_dot(&mut self.reader)?;
         // Above the range is possible: coalesced for a peer that has more of that replica already.
-        if range_of(self.ranges, replica).is_some_and(|range| range.contains(dot.counter)) {
+        if range_of(self.ranges, dot.replica).is_some_and(|range| range.contains(dot.counter)) {
             return Err(DecodeError::NotCanonical("a superseded dot inside the ranges"));
         }
         Ok(dot)
     }
 
-    fn leaf<P>(
+    fn leaf<P: Pass, T>(
         &mut self,
-        payload: impl Fn(&mut Reader<'_>) -> Result<P, DecodeError>,
-    ) -> Result<LeafDelta<P>, DecodeError> {
+        payload: impl Fn(&mut Reader<'b>) -> Result<P::Kept<T>, DecodeError>,
+    ) -> Result<P::Kept<LeafDelta<T>>, DecodeError> {
         const WHAT: &str = "the dots of an entry";
         let head = self.reader.varint(WHAT)?;
-        let mut added = head & 3;
+        let (mut added, superseded) = (head & 3, head >> 2);
         if added == 3 {
             added = self.reader.varint_max(COUNTER_MAX, WHAT)? + 3;
         }
-        let mut leaf = LeafDelta::default();
+        let mut leaf = P::keep(|| LeafDelta {
+            added: SmallVec::with_capacity(added as usize),
+            superseded: SmallVec::with_capacity(superseded as usize),
+        });
+        let mut last = None;
         for _ in 0..added {
             // Only a single delta's dot takes no byte, and it allows one entry: each round either
             // reads a byte or fails.
             let dot = self.dot_in_range()?;
             // A replica's later write at a place supersedes its earlier one: at most one each.
-            wire::ascending(leaf.added.last().map(|(last, _)| &last.replica), &dot.replica, WHAT)?;
-            leaf.added.push((dot, payload(&mut self.reader)?));
+            wire::ascending(&mut last, dot.replica, WHAT)?;
+            let payload = payload(&mut self.reader)?;
+            P::put(&mut leaf, payload, |leaf: &mut LeafDelta<T>, payload| leaf.added.push((dot, payload)));
         }
-        for _ in 0..head >> 2 {
+        let mut last = None;
+        for _ in 0..superseded {
             let dot = self.dot_outside_ranges()?;
-            wire::ascending(leaf.superseded.last(), &dot, WHAT)?;
-            leaf.superseded.push(dot);
+            wire::ascending(&mut last, dot, WHAT)?;
+            P::put(&mut leaf, P::keep(|| dot), |leaf: &mut LeafDelta<T>, dot| leaf.superseded.push(dot));
         }
         Ok(leaf)
     }
 
-    fn presence(&mut self) -> Result<Option<LeafDelta<()>>, DecodeError> {
+    /// Reads an entry without content.
+    fn mark<P: Pass>(&mut self) -> Result<P::Kept<LeafDelta<()>>, DecodeError> {
+        self.leaf::<P, ()>(|_| Ok(P::keep(|| ())))
+    }
+
+    /// Reads a presence mark; also tells whether it is there.
+    fn presence<P: Pass>(&mut self) -> Result<(bool, P::Kept<Presence>), DecodeError> {
         match self.reader.u8("a presence mark")? {
-            0 => Ok(None),
-            1 => self.leaf(|_| Ok(())).map(Some),
+            0 => Ok((false, P::keep(|| None))),
+            1 => Ok((true, P::map(self.mark::<P>()?, Some))),
             _ => Err(DecodeError::NotCanonical("a presence mark")),
         }
     }
 
-    /// Reads a map with at most `depth` keys beneath each other.
-    fn map(&mut self, depth: usize) -> Result<MapDelta, DecodeError> {
-        let mut map = MapDelta { presence: self.presence()?, children: SortedMap::new() };
-        for _ in 0..self.reader.count(3, "the keys of a map")? {
+    /// Reads a map with at most `depth` keys beneath each other; the root, if as many as there may be.
+    fn map<P: Pass>(&mut self, depth: usize) -> Result<P::Kept<MapDelta>, DecodeError> {
+        const WHAT: &str = "the keys of a map";
+        let (marked, presence) = self.presence::<P>()?;
+        let count = self.reader.count(3, WHAT)?;
+        if depth < NESTING_MAX {
+            touched(marked, count)?;
+        } else if marked {
+            // The root exists anyway.
+            return Err(DecodeError::NotCanonical("a presence mark at the root"));
+        }
+        let mut map = P::map(presence, |presence| MapDelta { presence, children: SortedMap::with_capacity(count) });
+        let mut last = None;
+        for _ in 0..count {
             let depth = depth.checked_sub(1).ok_or(DecodeError::Limit("nesting"))?;
             let key = wire::key(&mut self.reader)?;
-            wire::ascending(map.children.last_key(), &key, "the keys of a map")?;
+            wire::ascending(&mut last, key, WHAT)?;
             let child = match key.kind {
-                Kind::Register => NodeDelta::Register(self.leaf(register_entry)?),
-                Kind::Counter => NodeDelta::Counter(self.counter()?),
-                Kind::Set => NodeDelta::Set(self.set()?),
-                Kind::Map => NodeDelta::Map(self.map(depth)?),
+                Kind::Register => P::map(self.leaf::<P, _>(register_entry::<P>)?, NodeDelta::Register),
+                Kind::Counter => P::map(self.counter::<P>()?, NodeDelta::Counter),
+                Kind::Set => P::map(self.set::<P>()?, NodeDelta::Set),
+                Kind::Map => P::map(self.map::<P>(depth)?, NodeDelta::Map),
             };
-            if child.is_empty() {
-                return Err(DecodeError::NotCanonical("a key without changes"));
-            }
-            map.children.insert(key, child);
+            P::put(&mut map, child, |map: &mut MapDelta, child| map.children.push(key.to_key(), child));
         }
         Ok(map)
     }
 
-    fn set(&mut self) -> Result<SetDelta, DecodeError> {
-        let mut set = SetDelta { presence: self.presence()?, elements: SortedMap::new() };
-        for _ in 0..self.reader.count(2, "the elements of a set")? {
+    fn set<P: Pass>(&mut self) -> Result<P::Kept<SetDelta>, DecodeError> {
+        const WHAT: &str = "the elements of a set";
+        let (marked, presence) = self.presence::<P>()?;
+        let count = self.reader.count(2, WHAT)?;
+        touched(marked, count)?;
+        let mut set = P::map(presence, |presence| SetDelta { presence, elements: SortedMap::with_capacity(count) });
+        let mut last = None;
+        for _ in 0..count {
             let element = wire::value(&mut self.reader)?;
-            wire::ascending(set.elements.last_key(), &element, "the elements of a set")?;
-            let leaf = self.leaf(|_| Ok(()))?;
-            set.elements.insert(element, leaf);
+            wire::ascending(&mut last, element, WHAT)?;
+            let leaf = self.mark::<P>()?;
+            P::put(&mut set, leaf, |set: &mut SetDelta, leaf| set.elements.push(element.to_value(), leaf));
         }
         Ok(set)
     }
 
-    fn counter(&mut self) -> Result<CounterDelta, DecodeError> {
-        let mut counter = CounterDelta::default();
-        for _ in 0..self.reader.count(1, "the writes of a counter")? {
+    fn counter<P: Pass>(&mut self) -> Result<P::Kept<CounterDelta>, DecodeError> {
+        const WRITES: &str = "the writes of a counter";
+        const RESETS: &str = "the resets of a counter";
+        let count = self.reader.count(1, WRITES)?;
+        let mut writes = P::keep(|| SortedMap::with_capacity(count));
+        let mut last = None;
+        for _ in 0..count {
             let dot = self.dot_in_range()?;
-            wire::ascending(counter.writes.last_key(), &dot.replica, "the writes of a counter")?;
+            wire::ascending(&mut last, dot.replica, WRITES)?;
             let write = self.own_write(dot)?;
-            counter.writes.insert(dot.replica, (dot.counter, write));
+            P::put(&mut writes, P::keep(|| (dot.counter, write)), |writes: &mut SortedMap<_, _>, write| {
+                writes.push(dot.replica, write);
+            });
         }
-        for _ in 0..self.reader.count(3, "the resets of a counter")? {
-            let owner = self.table.replica(&mut self.reader)?;
-            wire::ascending(counter.resets.last_key(), &owner, "the resets of a counter")?;
-            let through = wire::counter(&mut self.reader)?;
-            counter.resets.insert(owner, (through, self.reader.signed("a counter's total")?));
+        let resets_count = self.reader.count(3, RESETS)?;
+        touched(count > 0, resets_count)?;
+        let mut counter =
+            P::map(writes, |writes| CounterDelta { writes, resets: SortedMap::with_capacity(resets_count) });
+        let mut last = None;
+        for _ in 0..resets_count {
+            let through = self.table.superseded_dot(&mut self.reader)?;
+            wire::ascending(&mut last, through.replica, RESETS)?;
+            let total = self.reader.signed("a counter's total")?;
+            P::put(&mut counter, P::keep(|| (through.counter, total)), |counter: &mut CounterDelta, reset| {
+                counter.resets.push(through.replica, reset);
+            });
         }
         Ok(counter)
     }
@@ -217,7 +263,13 @@ impl Decoder<'_> {
     }
 }
 
-fn register_entry(reader: &mut Reader<'_>) -> Result<(Stamp, Value), DecodeError> {
+fn register_entry<P: Pass>(reader: &mut Reader<'_>) -> Result<P::Kept<(Stamp, Value)>, DecodeError> {
     let stamp = Stamp::from_u64(reader.u64("a stamp")?);
-    Ok((stamp, wire::value(reader)?))
+    let value = wire::value(reader)?;
+    Ok(P::keep(|| (stamp, value.to_value())))
+}
+
+/// Refuses a key beneath which nothing is touched.
+fn touched(marked: bool, entries: usize) -> Result<(), DecodeError> {
+    if marked || entries > 0 { Ok(()) } else { Err(DecodeError::NotCanonical("a key without changes")) }
 }

@@ -122,7 +122,7 @@ impl Applier<'_> {
         }
         for (key, change) in delta.children.iter() {
             self.recorder.enter(key);
-            let at = at.child(key);
+            let at = at.child(key.borrowed());
             let child = map.children.get_or_insert_with(key, || Node::new(key.kind));
             self.node(child, change, at);
             if child.is_vacant() {

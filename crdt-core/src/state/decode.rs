@@ -1,28 +1,30 @@
 //! Bytes to a state: what comes out holds every invariant a state has.
 //!
-//! The digest is computed again, so damaged bytes are refused instead of becoming data.
+//! The content is walked twice, first to check and then to build (see [`pass`](crate::pass)). The
+//! first walk also computes the digest, so damaged bytes are refused instead of becoming data.
 
 use smallvec::SmallVec;
 
 use super::State;
 use super::encode::SNAPSHOT;
-use super::recorder::Recorder;
 use crate::clock::Stamp;
 use crate::codec::{DecodeError, Reader};
-use crate::context::{Context, LocalDot, ReplicaIndex};
-use crate::digest::PathHash;
+use crate::context::{LocalDot, ReplicaIndex};
+use crate::digest::{Digest, PRESENCE, PathHash, counter_payload, value_payload};
 use crate::dots::Dots;
 use crate::elements::Elements;
-use crate::frontier::Frontier;
+use crate::frontier::{Frontier, Head};
+use crate::id::Dot;
 use crate::limits::NESTING_MAX;
 use crate::node::{CounterEntry, CounterNode, MapNode, Node, RegisterEntry, RegisterNode, SetNode};
-use crate::path::{Key, Kind};
+use crate::pass::{Build, Check, Pass};
+use crate::path::Kind;
 use crate::table::Table;
-use crate::value::Value;
 use crate::wire;
 
 impl State {
-    /// Reads a state back. O(bytes), and allocates in proportion.
+    /// Reads a state back. O(bytes). Bytes that are refused make it allocate at most twice their
+    /// length; otherwise that is allowed on top of the state itself.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         match reader.u8("a snapshot")? {
@@ -32,134 +34,163 @@ impl State {
             }
         }
         let frontier = Frontier::decode(&mut reader)?;
-        let mut state = Self::default();
-        for (replica, counter, chain) in frontier.iter() {
-            let index = state.intern(replica).map_err(|_| DecodeError::Limit("a frontier"))?;
-            state.advance(index, counter, chain);
+        let (digest, ()) = Decoder::new(reader.clone(), &frontier).content::<Check>()?;
+        let (_, root) = Decoder::new(reader, &frontier).content::<Build>()?;
+        Ok(Self { root, digest, ..Self::at(&frontier) })
+    }
+}
+
+struct Decoder<'b, 'f> {
+    reader: Reader<'b>,
+    /// The version: no entry may have a dot beyond it. Dots number the replicas by their places here.
+    heads: &'f [Head],
+    /// Of what has been read; stays 0 in a walk that does not sum it up.
+    digest: Digest,
+}
+
+impl<'b, 'f> Decoder<'b, 'f> {
+    fn new(reader: Reader<'b>, frontier: &'f Frontier) -> Self {
+        Self { reader, heads: frontier.heads(), digest: Digest::default() }
+    }
+
+    /// Reads everything behind the frontier; also returns the digest, if the walk sums it up.
+    fn content<P: Pass>(mut self) -> Result<(Digest, P::Kept<MapNode>), DecodeError> {
+        let root = self.map::<P>(NESTING_MAX, PathHash::default())?;
+        let claimed = self.reader.bytes(16, "a digest")?;
+        self.reader.finish()?;
+        if P::DIGESTS && claimed != self.digest.0.to_le_bytes() {
+            return Err(DecodeError::Digest);
         }
-        let recorder = Recorder::digesting(&state.context, &mut state.digest);
-        let mut decoder = Decoder { reader, context: &state.context, recorder };
-        let root = decoder.map(NESTING_MAX, PathHash::default())?;
-        let mut reader = decoder.reader;
-        state.root = root;
-        let claimed = reader.bytes(16, "a digest")?;
-        reader.finish()?;
-        if !state.root.presence.is_empty() {
+        Ok((self.digest, root))
+    }
+
+    /// Adds an entry to the digest.
+    fn record<P: Pass>(&mut self, at: PathHash, dot: LocalDot, payload: impl FnOnce() -> u64) {
+        if P::DIGESTS {
+            let dot = Dot::new(self.heads[dot.replica().position()].replica, dot.counter());
+            self.digest.add(at.entry(dot, payload()));
+        }
+    }
+
+    fn dot(&mut self) -> Result<LocalDot, DecodeError> {
+        const WHAT: &str = "a dot";
+        let rank = usize::try_from(self.reader.varint(WHAT)?).map_err(|_| DecodeError::Limit(WHAT))?;
+        let head = self.heads.get(rank).ok_or(DecodeError::Limit(WHAT))?;
+        let counter = wire::counter(&mut self.reader)?;
+        if counter > head.counter {
+            return Err(DecodeError::Limit("a dot beyond the version"));
+        }
+        Ok(LocalDot::new(ReplicaIndex::new(rank), counter))
+    }
+
+    /// Reads the dots of an entry with this content; also tells how many there are.
+    fn dots<P: Pass>(&mut self, at: PathHash, payload: u64) -> Result<(usize, P::Kept<Dots>), DecodeError> {
+        const WHAT: &str = "the dots of an entry";
+        let count = self.reader.count(2, WHAT)?;
+        let mut dots = P::keep(|| SmallVec::with_capacity(count));
+        let mut last = None;
+        for _ in 0..count {
+            let dot = self.dot()?;
+            // A replica's later write at a place supersedes its earlier one: at most one each.
+            wire::ascending(&mut last, dot.replica(), WHAT)?;
+            self.record::<P>(at, dot, || payload);
+            P::put(&mut dots, P::keep(|| dot), SmallVec::push);
+        }
+        Ok((count, P::map(dots, Dots::from_sorted)))
+    }
+
+    /// Reads a map with at most `depth` keys beneath each other; the root, if as many as there may be.
+    fn map<P: Pass>(&mut self, depth: usize, at: PathHash) -> Result<P::Kept<MapNode>, DecodeError> {
+        const WHAT: &str = "the keys of a map";
+        let (marks, presence) = self.dots::<P>(at, PRESENCE)?;
+        let count = self.reader.count(3, WHAT)?;
+        if depth < NESTING_MAX {
+            occupied(marks, count)?;
+        } else if marks > 0 {
             // The root exists anyway.
             return Err(DecodeError::NotCanonical("a presence mark at the root"));
         }
-        if claimed != state.digest.0.to_le_bytes() {
-            return Err(DecodeError::Digest);
-        }
-        Ok(state)
-    }
-}
-
-struct Decoder<'b, 'a> {
-    reader: Reader<'b>,
-    /// The version: no entry may have a dot beyond it.
-    context: &'a Context,
-    recorder: Recorder<'a>,
-}
-
-impl Decoder<'_, '_> {
-    fn dot(&mut self) -> Result<LocalDot, DecodeError> {
-        const WHAT: &str = "a dot";
-        let rank = self.reader.varint(WHAT)?;
-        let position = usize::try_from(rank).ok().filter(|rank| *rank < self.context.len());
-        let replica = ReplicaIndex::new(position.ok_or(DecodeError::Limit(WHAT))?);
-        let dot = LocalDot::new(replica, wire::counter(&mut self.reader)?);
-        if self.context.covers(dot) { Ok(dot) } else { Err(DecodeError::Limit("a dot beyond the version")) }
-    }
-
-    fn dots(&mut self) -> Result<Dots, DecodeError> {
-        const WHAT: &str = "the dots of an entry";
-        let mut dots: SmallVec<[LocalDot; 2]> = SmallVec::new();
-        for _ in 0..self.reader.count(2, WHAT)? {
-            let dot = self.dot()?;
-            // A replica's later write at a place supersedes its earlier one: at most one each.
-            wire::ascending(dots.last().map(|last| last.replica()).as_ref(), &dot.replica(), WHAT)?;
-            dots.push(dot);
-        }
-        Ok(dots.into_iter().collect())
-    }
-
-    fn presence(&mut self, at: PathHash) -> Result<Dots, DecodeError> {
-        let presence = self.dots()?;
-        self.recorder.presence(at, &Dots::default(), &presence);
-        Ok(presence)
-    }
-
-    /// Reads a map with at most `depth` keys beneath each other.
-    fn map(&mut self, depth: usize, at: PathHash) -> Result<MapNode, DecodeError> {
-        const WHAT: &str = "the keys of a map";
-        let mut map = MapNode { presence: self.presence(at)?, children: Table::new() };
-        let mut last: Option<Key> = None;
-        for _ in 0..self.reader.count(3, WHAT)? {
+        let mut map = P::map(presence, |presence| MapNode { presence, children: Table::with_capacity(count) });
+        let mut last = None;
+        for _ in 0..count {
             let depth = depth.checked_sub(1).ok_or(DecodeError::Limit("nesting"))?;
             let key = wire::key(&mut self.reader)?;
-            wire::ascending(last.as_ref(), &key, WHAT)?;
-            let at = at.child(&key);
+            wire::ascending(&mut last, key, WHAT)?;
+            let at = if P::DIGESTS { at.child(key) } else { at };
             let child = match key.kind {
-                Kind::Register => Node::Register(self.register(at)?),
-                Kind::Counter => Node::Counter(self.counter(at)?),
-                Kind::Set => Node::Set(self.set(at)?),
-                Kind::Map => Node::Map(self.map(depth, at)?),
+                Kind::Register => P::map(self.register::<P>(at)?, Node::Register),
+                Kind::Counter => P::map(self.counter::<P>(at)?, Node::Counter),
+                Kind::Set => P::map(self.set::<P>(at)?, Node::Set),
+                Kind::Map => P::map(self.map::<P>(depth, at)?, Node::Map),
             };
-            if child.is_vacant() {
-                return Err(DecodeError::NotCanonical("a key without entries"));
-            }
-            map.children.insert(key.clone(), child);
-            last = Some(key);
+            P::put(&mut map, child, |map: &mut MapNode, child| {
+                map.children.insert(key.to_key(), child);
+            });
         }
         Ok(map)
     }
 
-    fn set(&mut self, at: PathHash) -> Result<SetNode, DecodeError> {
+    fn set<P: Pass>(&mut self, at: PathHash) -> Result<P::Kept<SetNode>, DecodeError> {
         const WHAT: &str = "the elements of a set";
-        let mut set = SetNode { presence: self.presence(at)?, elements: Elements::new() };
-        let mut last: Option<Value> = None;
-        for _ in 0..self.reader.count(4, WHAT)? {
+        let (marks, presence) = self.dots::<P>(at, PRESENCE)?;
+        let count = self.reader.count(4, WHAT)?;
+        occupied(marks, count)?;
+        let mut set = P::map(presence, |presence| SetNode { presence, elements: Elements::with_capacity(count) });
+        let mut last = None;
+        for _ in 0..count {
             let element = wire::value(&mut self.reader)?;
-            wire::ascending(last.as_ref(), &element, WHAT)?;
-            let dots = self.dots()?;
-            if dots.is_empty() {
+            wire::ascending(&mut last, element, WHAT)?;
+            let payload = if P::DIGESTS { value_payload(element, 0) } else { 0 };
+            let (dot_count, dots) = self.dots::<P>(at, payload)?;
+            if dot_count == 0 {
                 return Err(DecodeError::NotCanonical("an element without dots"));
             }
-            self.recorder.element(at, &element, &Dots::default(), &dots);
-            set.elements.insert(element.clone(), dots);
-            last = Some(element);
+            P::put(&mut set, dots, |set: &mut SetNode, dots| {
+                set.elements.insert(element.to_value(), dots);
+            });
         }
         Ok(set)
     }
 
-    fn register(&mut self, at: PathHash) -> Result<RegisterNode, DecodeError> {
+    fn register<P: Pass>(&mut self, at: PathHash) -> Result<P::Kept<RegisterNode>, DecodeError> {
         const WHAT: &str = "the values of a register";
-        let mut register = RegisterNode::default();
-        for _ in 0..self.reader.count(11, WHAT)? {
+        let count = self.reader.count(11, WHAT)?;
+        occupied(0, count)?;
+        let mut register = P::keep(|| RegisterNode { entries: SmallVec::with_capacity(count) });
+        let mut last = None;
+        for _ in 0..count {
             let dot = self.dot()?;
-            wire::ascending(register.entries.last().map(|last| last.dot.replica()).as_ref(), &dot.replica(), WHAT)?;
+            wire::ascending(&mut last, dot.replica(), WHAT)?;
             let stamp = Stamp::from_u64(self.reader.u64("a stamp")?);
-            register.entries.push(RegisterEntry { dot, stamp, value: wire::value(&mut self.reader)? });
+            let value = wire::value(&mut self.reader)?;
+            self.record::<P>(at, dot, || value_payload(value, stamp.as_u64()));
+            let entry = P::keep(|| RegisterEntry { dot, stamp, value: value.to_value() });
+            P::put(&mut register, entry, |register: &mut RegisterNode, entry| register.entries.push(entry));
         }
-        self.recorder.register(at, &[], &register);
         Ok(register)
     }
 
-    fn counter(&mut self, at: PathHash) -> Result<CounterNode, DecodeError> {
+    fn counter<P: Pass>(&mut self, at: PathHash) -> Result<P::Kept<CounterNode>, DecodeError> {
         const WHAT: &str = "the entries of a counter";
-        let mut counter = CounterNode::default();
-        for _ in 0..self.reader.count(5, WHAT)? {
+        let count = self.reader.count(5, WHAT)?;
+        occupied(0, count)?;
+        let mut counter = P::keep(|| CounterNode { entries: SmallVec::with_capacity(count) });
+        let mut last = None;
+        for _ in 0..count {
             let dot = self.dot()?;
-            let owner = dot.replica();
-            wire::ascending(counter.entries.last().map(|last| last.dot.replica()).as_ref(), &owner, WHAT)?;
+            wire::ascending(&mut last, dot.replica(), WHAT)?;
             let total = self.reader.signed("a counter's total")?;
             let since = self.reader.varint_max(dot.counter(), "a counter's base")?;
             let base_total = self.reader.signed("a counter's base")?;
             let entry = CounterEntry { dot, total, base: dot.counter() - since, base_total };
-            self.recorder.counter_entry(at, None, Some(&entry));
-            counter.entries.push(entry);
+            self.record::<P>(at, dot, || counter_payload(total, entry.base, base_total));
+            P::put(&mut counter, P::keep(|| entry), |counter: &mut CounterNode, entry| counter.entries.push(entry));
         }
         Ok(counter)
     }
+}
+
+/// Refuses a key that leads to nothing.
+fn occupied(marks: usize, entries: usize) -> Result<(), DecodeError> {
+    if marks + entries > 0 { Ok(()) } else { Err(DecodeError::NotCanonical("a key without entries")) }
 }

@@ -159,7 +159,7 @@ impl Children<'_, '_> {
     fn node(&mut self, key: &Key, ours: &mut Node, theirs: &Node) -> bool {
         let before = self.merger.recorder.edits();
         self.merger.recorder.enter(key);
-        self.merger.node(ours, theirs, self.at.child(key));
+        self.merger.node(ours, theirs, self.at.child(key.borrowed()));
         self.merger.recorder.leave();
         self.merger.recorder.edits() != before
     }

@@ -28,8 +28,7 @@ pub(super) struct Recorder<'a> {
     pub(super) context: &'a Context,
     own: Option<ReplicaIndex>,
     digest: &'a mut Digest,
-    /// `None` while decoding, where nobody watches.
-    effects: Option<Effects>,
+    effects: Effects,
     /// The keys from the root to where the walk is.
     keys: Vec<Key>,
     /// `keys` as a path, once something asked for it here.
@@ -41,16 +40,11 @@ pub(super) struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     /// Starts a walk that changes a document of replica `own`, as far as it is known there.
     pub(super) fn new(context: &'a Context, own: Option<ReplicaIndex>, digest: &'a mut Digest) -> Self {
-        Self { context, own, digest, effects: Some(Effects::default()), keys: Vec::new(), path: None, edits: 0 }
-    }
-
-    /// Starts a walk that only sums up the digest.
-    pub(super) fn digesting(context: &'a Context, digest: &'a mut Digest) -> Self {
-        Self { context, own: None, digest, effects: None, keys: Vec::new(), path: None, edits: 0 }
+        Self { context, own, digest, effects: Effects::default(), keys: Vec::new(), path: None, edits: 0 }
     }
 
     pub(super) fn finish(self) -> Effects {
-        self.effects.unwrap_or_default()
+        self.effects
     }
 
     /// Returns a number that has changed if, and only if, an entry has come or gone meanwhile.
@@ -80,27 +74,25 @@ impl<'a> Recorder<'a> {
         self.path = None;
     }
 
-    fn changed(&mut self, what: impl FnOnce() -> Changed) {
-        if let Some(effects) = &mut self.effects {
-            let path = self.path.get_or_insert_with(|| Path::from(&self.keys[..])).clone();
-            effects.changes.0.push(Change { path, what: what() });
-        }
+    fn changed(&mut self, what: Changed) {
+        let path = self.path.get_or_insert_with(|| Path::from(&self.keys[..])).clone();
+        self.effects.changes.0.push(Change { path, what });
     }
 
     pub(super) fn presence(&mut self, at: PathHash, before: &Dots, after: &Dots) {
         self.dots(at, PRESENCE, before, after);
         match (before.is_empty(), after.is_empty()) {
-            (true, false) => self.changed(|| Changed::Created),
-            (false, true) => self.changed(|| Changed::Cleared),
+            (true, false) => self.changed(Changed::Created),
+            (false, true) => self.changed(Changed::Cleared),
             _ => {}
         }
     }
 
     pub(super) fn element(&mut self, at: PathHash, element: &Value, before: &Dots, after: &Dots) {
-        self.dots(at, value_payload(element, 0), before, after);
+        self.dots(at, value_payload(element.borrowed(), 0), before, after);
         match (before.is_empty(), after.is_empty()) {
-            (true, false) => self.changed(|| Changed::Inserted(element.clone())),
-            (false, true) if !is_planted(Bug::UnreportedRemoval) => self.changed(|| Changed::Removed(element.clone())),
+            (true, false) => self.changed(Changed::Inserted(element.clone())),
+            (false, true) if !is_planted(Bug::UnreportedRemoval) => self.changed(Changed::Removed(element.clone())),
             _ => {}
         }
     }
@@ -122,18 +114,16 @@ impl<'a> Recorder<'a> {
             self.add(self.register_entry(at, entry));
         }
         let context = self.context;
-        self.changed(|| Changed::Register {
+        self.changed(Changed::Register {
             value: after.winner(context).map(|winner| winner.value.clone()),
             values: after.entries.len(),
         });
-        if let Some(effects) = &mut self.effects {
-            let stamps = after.entries.iter().map(|entry| entry.stamp);
-            effects.latest = stamps.fold(effects.latest, Stamp::max);
-        }
+        let stamps = after.entries.iter().map(|entry| entry.stamp);
+        self.effects.latest = stamps.fold(self.effects.latest, Stamp::max);
     }
 
     fn register_entry(&self, at: PathHash, entry: &RegisterEntry) -> EntryHash {
-        at.entry(self.context.dot(entry.dot), value_payload(&entry.value, entry.stamp.as_u64()))
+        at.entry(self.context.dot(entry.dot), value_payload(entry.value.borrowed(), entry.stamp.as_u64()))
     }
 
     /// Notes one replica's entry of a counter before and after.
@@ -143,11 +133,8 @@ impl<'a> Recorder<'a> {
         }
         if let Some(after) = after {
             self.add(self.counter_hash(at, after));
-            if !after.is_live()
-                && Some(after.dot.replica()) == self.own
-                && let Some(effects) = &mut self.effects
-            {
-                effects.own_resets.insert(Path::from(&self.keys[..]));
+            if !after.is_live() && Some(after.dot.replica()) == self.own {
+                self.effects.own_resets.insert(Path::from(&self.keys[..]));
             }
         }
     }
@@ -161,7 +148,7 @@ impl<'a> Recorder<'a> {
     pub(super) fn counter(&mut self, shown: Option<i128>, after: &CounterNode) {
         let shows = after.visible_value();
         if shows != shown {
-            self.changed(|| Changed::Counter(shows));
+            self.changed(Changed::Counter(shows));
         }
     }
 }

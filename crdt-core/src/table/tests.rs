@@ -212,6 +212,26 @@ fn up_to_the_single_maximum_there_is_no_directory() {
     assert!(matches!(above.shards, Shards::Many(_)));
 }
 
+#[test]
+fn a_table_made_for_its_entries_is_like_any_other_and_splits_nothing() {
+    for len in [0, 1, 3, 4, SINGLE_MAX, SINGLE_MAX + 1, 1_000, 4_096, 5_000] {
+        let mut made: Table<u32, u32> = Table::with_capacity(len);
+        let shards = made.shard_count();
+        let room: usize = (0..shards).map(|index| share(len, index, shards)).sum();
+        assert!(room <= len && room + shards > len, "{room} for {len}");
+        let keys = 0..len as u32;
+        for key in keys.clone() {
+            made.insert(key, key);
+        }
+        assert_eq!(made.shard_count(), shards);
+        check(&made, &keys.clone().map(|key| (key, key)).collect());
+        let grown = table(keys);
+        assert!(made.shard_count() <= grown.shard_count());
+        made.merge(&grown, &mut Nothing);
+        assert_eq!(made.len(), len);
+    }
+}
+
 /// Returns how many shards of the two are not one and the same.
 fn shards_apart(left: &Table<u32, u32>, right: &Table<u32, u32>) -> usize {
     match (&left.shards, &right.shards) {
