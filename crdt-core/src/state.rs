@@ -30,11 +30,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Returns a state without content at this frontier.
-    fn at(frontier: &Frontier) -> Self {
+    /// Returns the state at this frontier that has this content, and this digest of it.
+    fn of(frontier: &Frontier, root: MapNode, digest: Digest) -> Self {
         let heads = frontier.heads();
         let chains = heads.iter().map(|head| head.chain).collect();
-        Self { context: Context::of(heads), chains: Arc::new(chains), ..Self::default() }
+        Self { context: Context::of(heads), chains: Arc::new(chains), root, digest }
     }
 
     pub(crate) fn chain_of(&self, replica: ReplicaId) -> u64 {

@@ -1,31 +1,40 @@
 //! Bytes from anybody: a decoder takes or refuses them, and does nothing else.
 //!
-//! For every mutant: no panic, no hang, no allocation out of proportion; what is accepted encodes
-//! to the same bytes again, and what was accepted can be applied or merged without panic and leaves
-//! a document that can still be read, saved, opened and written to. Checksums are no shelter: each
-//! mutant is tried as it is and with its checksum made right.
+//! For every mutant: no panic, no hang; what is refused has allocated at most twice its bytes, what
+//! is accepted at most twice its bytes besides the decoded message, which is no larger than a
+//! stated multiple; what is accepted encodes to the same bytes again, and can be applied or merged
+//! without panic and leaves a document that can still be read, saved, opened and written to.
+//! Checksums are no shelter: each mutant is tried as it is and with its checksum made right.
 //!
 //! `CRDT_HOSTILE_CASES` sets the number of random mutants over all targets (default 1,000,000),
 //! `CRDT_LAW_SEED` the seed; a failure prints it with the bytes. A new kind of message is one more
 //! [`Target`]. Allocation is counted by the allocator of this test binary alone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use crdt_core::limits::NESTING_MAX;
+use crdt_core::codec::Encode;
+use crdt_core::limits::{NESTING_MAX, REPLICAS_MAX};
 use crdt_core::{Delta, Document, EditError, Kind, MapMut, Snapshot, Transaction, Value};
-use crdt_tests::scene::{Act, observer};
+use crdt_tests::scene::{Act, commit, observer};
 use crdt_tests::{Choices, View, WALL_MS, coalesce_all, forge, law, mutate, replica};
 
 /// Random mutants over all targets unless `CRDT_HOSTILE_CASES` says otherwise.
 const CASES: usize = 1_000_000;
-/// Peak bytes that decoding may hold beyond what the input pays for.
-const ALLOCATION_BYTES_MAX: u64 = 4_096;
-/// What a byte of input pays for in a delta. A map key of six bytes becomes a tree node.
-const DELTA_GROWTH_MAX: u64 = 64;
-/// What a byte of input pays for in a snapshot. A nested map of four bytes becomes a table.
-const SNAPSHOT_GROWTH_MAX: u64 = 128;
-/// What a byte of input pays for where long values make up the bytes.
-const PAYLOAD_GROWTH_MAX: u64 = 2;
+/// What decoding may allocate at any moment, per byte of input: all there is if the input is
+/// refused, and what comes on top of the decoded message if it is accepted.
+const GROWTH_MAX: u64 = 2;
+/// What comes on top of that if the input is accepted: a shard of a table while it grows, which is
+/// 128 buckets of some 100 bytes. Nothing comes on top if it is refused.
+const SHARD_BYTES_MAX: u64 = 16 << 10;
+/// What a decoded delta holds per byte. A set element of two bytes is a value and its changes.
+const DELTA_HELD_MAX: u64 = 64;
+/// What a decoded snapshot holds per byte. A nested map of four bytes is a table of four buckets.
+const SNAPSHOT_HELD_MAX: u64 = 128;
+/// What a decoded message holds per byte where long values make up the bytes.
+const PAYLOAD_HELD_MAX: u64 = 2;
+/// How many replicas the messages have that are about many.
+const CROWD: u128 = 1_000;
 /// Every how-manieth accepted mutant is also put to use, which takes far longer than decoding.
 const USED_EVERY: usize = 2;
 
@@ -45,8 +54,8 @@ struct Target<T> {
     take_in: fn(&mut Document, &T),
     /// Makes checksums right.
     reseal: fn(&mut Vec<u8>),
-    /// Peak bytes allocated per byte of input.
-    growth_max: u64,
+    /// What a decoded message holds per byte.
+    held_max: u64,
 }
 
 /// What came of an attack.
@@ -55,8 +64,55 @@ struct Tally {
     tried: usize,
     accepted: usize,
     used: usize,
-    /// The most bytes that one mutant made the decoder hold.
-    allocated_max: u64,
+    worst: Worst,
+}
+
+/// The most that one mutant has cost.
+#[derive(Debug, Default)]
+struct Worst {
+    /// Bytes beyond [`GROWTH_MAX`] times the input.
+    refused: u64,
+    /// Bytes beyond [`GROWTH_MAX`] times the input and the decoded message.
+    accepted: u64,
+    /// Bytes of the decoded message per byte of input.
+    held: u64,
+}
+
+/// What decoding has allocated.
+struct Cost {
+    /// The bytes of input.
+    len: u64,
+    /// The most bytes at any moment.
+    peak: u64,
+    /// The bytes that the decoded message holds; `None` if the input was refused.
+    held: Option<u64>,
+}
+
+impl Cost {
+    /// Decodes; returns what came of it and what that took.
+    fn of<T>(bytes: &[u8], decode: fn(&[u8]) -> Option<T>) -> (Option<T>, Self) {
+        let mut decoded = None;
+        let allocated = allocation_counter::measure(|| decoded = decode(bytes));
+        let current = u64::try_from(allocated.bytes_current).expect("decoding frees nothing but its own");
+        let cost = Self { len: bytes.len() as u64, peak: allocated.bytes_max, held: decoded.as_ref().map(|_| current) };
+        assert!(decoded.is_some() || current == 0, "{current} bytes kept of what was refused");
+        (decoded, cost)
+    }
+
+    /// Checks that the input has paid for it.
+    fn assert_paid(&self, held_max: u64, worst: &mut Worst) {
+        let Self { len, peak, held } = *self;
+        let beyond = peak.saturating_sub(GROWTH_MAX * len + held.unwrap_or(0));
+        let Some(held) = held else {
+            worst.refused = worst.refused.max(beyond);
+            assert_eq!(beyond, 0, "{peak} bytes allocated for {len} that were refused");
+            return;
+        };
+        worst.accepted = worst.accepted.max(beyond);
+        worst.held = worst.held.max(held.div_ceil(len));
+        assert!(beyond <= SHARD_BYTES_MAX, "{peak} bytes allocated for {len} that hold {held}");
+        assert!(held <= held_max * len, "{held} bytes held for {len}");
+    }
 }
 
 impl<T> Target<T> {
@@ -98,11 +154,8 @@ impl<T> Target<T> {
 
     fn receive(&self, sample: &Sample, mutant: &[u8], tally: &mut Tally) {
         tally.tried += 1;
-        let (decoded, allocated) = measured(|| (self.decode)(mutant));
-        let len = mutant.len() as u64;
-        tally.allocated_max = tally.allocated_max.max(allocated);
-        let allowed = self.growth_max * len + ALLOCATION_BYTES_MAX;
-        assert!(allocated <= allowed, "{allocated} bytes allocated for {len}");
+        let (decoded, cost) = Cost::of(mutant, self.decode);
+        cost.assert_paid(self.held_max, &mut tally.worst);
         let Some(message) = decoded else { return };
         tally.accepted += 1;
         assert_eq!((self.encode)(&message), mutant, "one content has one encoding");
@@ -113,13 +166,6 @@ impl<T> Target<T> {
             still_works(document);
         }
     }
-}
-
-/// Runs `work`; returns its result and the most bytes it held allocated at any moment.
-fn measured<T>(work: impl FnOnce() -> T) -> (T, u64) {
-    let mut result = None;
-    let allocated = allocation_counter::measure(|| result = Some(work())).bytes_max;
-    (result.expect("it has run"), allocated)
 }
 
 /// Reads, saves, opens and writes a document that has taken in something hostile.
@@ -214,7 +260,7 @@ fn deltas() -> Target<Delta> {
             }
         },
         reseal: |_| {},
-        growth_max: DELTA_GROWTH_MAX,
+        held_max: DELTA_HELD_MAX,
     }
 }
 
@@ -231,7 +277,7 @@ fn snapshots() -> Target<Snapshot> {
             let _ = document.merge(snapshot);
         },
         reseal: forge::reseal,
-        growth_max: SNAPSHOT_GROWTH_MAX,
+        held_max: SNAPSHOT_HELD_MAX,
     }
 }
 
@@ -248,6 +294,7 @@ fn attack_long<T>(target: &Target<T>, samples: Vec<Vec<u8>>) {
             target.attempt(&sample, &mutant, seed, &mut tally);
         }
     }
+    println!("long {}: {tally:?}", target.name);
 }
 
 fn cases() -> usize {
@@ -266,7 +313,11 @@ fn mutated_snapshots_are_refused_or_harmless() {
 
 #[test]
 fn mutated_long_messages_are_refused_or_harmless() {
-    let (long_deltas, long_snapshots) = SMALLEST.map(filled).into_iter().unzip();
+    let (mut long_deltas, mut long_snapshots): (Vec<_>, Vec<_>) =
+        SMALLEST.map(|fill| filled(fill, 1_000)).into_iter().unzip();
+    let (crowded_deltas, crowded_snapshot) = crowded();
+    long_deltas.extend(crowded_deltas);
+    long_snapshots.push(crowded_snapshot);
     attack_long(&deltas(), long_deltas);
     attack_long(&snapshots(), long_snapshots);
 }
@@ -279,7 +330,7 @@ fn the_second_reader_of_the_format_agrees_on_every_digest() {
     }
 }
 
-/// Writes a thousand of the smallest entries of one kind.
+/// Writes one of the smallest entries of its kind.
 type Fill = fn(&mut Transaction<'_>, &str) -> Result<(), EditError>;
 
 const SMALLEST: [Fill; 7] = [
@@ -299,38 +350,93 @@ fn nest(map: &mut MapMut<'_>, depth: usize) -> Result<(), EditError> {
     }
 }
 
-/// Returns a delta of a thousand entries and the state after it, as bytes.
-fn filled(fill: Fill) -> (Vec<u8>, Vec<u8>) {
+/// Returns a delta of so many entries and the state after it, as bytes.
+fn filled(fill: Fill, entries: usize) -> (Vec<u8>, Vec<u8>) {
     let mut document = Document::new(replica(1));
     let mut transaction = document.transact(WALL_MS);
-    for number in 0..1_000 {
+    for number in 0..entries {
         fill(&mut transaction, &format!("{number:x}")).expect("within all limits");
     }
     let delta = transaction.commit().expect("something was written").delta.to_bytes();
     (delta, document.snapshot().encode())
 }
 
-fn assert_growth(bytes: &[u8], decode: impl Fn(&[u8]) -> bool, growth_max: u64) {
-    let (accepted, allocated) = measured(|| decode(bytes));
-    assert!(accepted);
-    let allowed = growth_max * bytes.len() as u64 + ALLOCATION_BYTES_MAX;
-    assert!(allocated <= allowed, "{allocated} bytes allocated for {}", bytes.len());
+/// Returns messages about many replicas: a delta that supersedes what each of them wrote, one that
+/// also holds it, and a snapshot of it.
+fn crowded() -> ([Vec<u8>; 2], Vec<u8>) {
+    const WRITE: Act = |t| t.register("r").set(Value::Null);
+    let mut document = Document::new(replica(1));
+    let mut deltas = Vec::new();
+    for id in 2..CROWD {
+        let delta = commit(&mut Document::new(replica(id)), WALL_MS, WRITE);
+        let _ = document.apply(&delta).expect("the first of its replica");
+        deltas.push(Arc::new(delta));
+    }
+    let snapshot = document.snapshot().encode();
+    deltas.push(Arc::new(commit(&mut document, WALL_MS, WRITE)));
+    let coalesced = coalesce_all(deltas.iter());
+    ([deltas[deltas.len() - 1].to_bytes(), coalesced[0].to_bytes()], snapshot)
+}
+
+/// Returns a delta that holds more per byte than honest ones do: in every map, down to the deepest,
+/// a register and four elements of a set, touched and empty.
+fn dense() -> Vec<u8> {
+    const MAP: [u8; 4] = [0, 3, 1, 0];
+    const DEEPEST: [u8; 2] = [0, 2];
+    const SET_AND_REGISTER: [u8; 15] = [2, 0, 0, 4, 0, 0, 1, 0, 2, 0, 16, 0, 3, 0, 0];
+    let mut bytes = vec![1];
+    bytes.put_u64(0);
+    bytes.put_u8(1);
+    bytes.put_replica(replica(1));
+    bytes.put_bytes(&[0, 0]);
+    bytes.put_bytes(&MAP.repeat(NESTING_MAX - 1));
+    bytes.put_bytes(&DEEPEST);
+    bytes.put_bytes(&SET_AND_REGISTER.repeat(NESTING_MAX));
+    bytes
+}
+
+/// Checks the cost of a message, and of it with its last byte missing, changed, or followed by
+/// another, which nobody can refuse without reading all of it.
+fn assert_paid<T>(target: &Target<T>, bytes: &[u8], held_max: u64) {
+    let mut worst = Worst::default();
+    let (rest, last) = (&bytes[..bytes.len() - 1], bytes[bytes.len() - 1]);
+    let mut accepts = |end: &[u8]| {
+        let (decoded, cost) = Cost::of(&[rest, end].concat(), target.decode);
+        cost.assert_paid(held_max, &mut worst);
+        decoded.is_some()
+    };
+    accepts(&[!last]);
+    assert_eq!([&[last] as &[u8], &[], &[last, 0]].map(&mut accepts), [true, false, false]);
+    println!("{}: {} bytes, {worst:?}", target.name, bytes.len());
 }
 
 #[test]
-fn the_smallest_entries_grow_by_a_bounded_factor() {
+fn the_smallest_entries_hold_a_bounded_multiple_of_their_bytes() {
+    assert_paid(&deltas(), &dense(), DELTA_HELD_MAX);
     for fill in SMALLEST {
-        let (delta, snapshot) = filled(fill);
-        assert_growth(&delta, |bytes| Delta::decode(bytes).is_ok(), DELTA_GROWTH_MAX);
-        assert_growth(&snapshot, |bytes| Snapshot::decode(bytes).is_ok(), SNAPSHOT_GROWTH_MAX);
+        // A table is one shard up to 112 entries; just above, the growth of one shard weighs most.
+        for entries in [1, 2, 100, 130, 1_000] {
+            let (delta, snapshot) = filled(fill, entries);
+            assert_paid(&deltas(), &delta, DELTA_HELD_MAX);
+            assert_paid(&snapshots(), &snapshot, SNAPSHOT_HELD_MAX);
+        }
     }
 }
 
 #[test]
-fn long_values_cost_no_more_than_twice_their_bytes() {
-    let (delta, snapshot) = filled(|t, name| t.register(name).set(vec![0_u8; 4_096]));
-    assert_growth(&delta, |bytes| Delta::decode(bytes).is_ok(), PAYLOAD_GROWTH_MAX);
-    assert_growth(&snapshot, |bytes| Snapshot::decode(bytes).is_ok(), PAYLOAD_GROWTH_MAX);
+fn many_replicas_hold_a_bounded_multiple_of_their_bytes() {
+    let (long_deltas, long_snapshot) = crowded();
+    long_deltas.iter().for_each(|delta| assert_paid(&deltas(), delta, DELTA_HELD_MAX));
+    assert_paid(&snapshots(), &long_snapshot, SNAPSHOT_HELD_MAX);
+    let claimed = forge::claim((1..=REPLICAS_MAX as u128).map(|id| (replica(id), 1)));
+    assert_paid(&snapshots(), &claimed, SNAPSHOT_HELD_MAX);
+}
+
+#[test]
+fn long_values_hold_no_more_than_twice_their_bytes() {
+    let (delta, snapshot) = filled(|t, name| t.register(name).set(vec![0_u8; 4_096]), 1_000);
+    assert_paid(&deltas(), &delta, PAYLOAD_HELD_MAX);
+    assert_paid(&snapshots(), &snapshot, PAYLOAD_HELD_MAX);
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,28 +1,32 @@
 //! A live endpoint whose peer turns hostile in the middle of an honest conversation.
 //!
-//! For every mutant: no panic, no hang, no allocation out of proportion to the frame; the endpoint
-//! still syncs with an honest peer afterwards, and its documents can be saved and opened. Checksums
-//! are no shelter: payloads are also wrapped into parts with the right hash, and snapshots are given
-//! the right digest.
+//! For every mutant: no panic, no hang; a frame that is refused has allocated at most twice its
+//! bytes, any other a stated multiple; the endpoint still syncs with an honest peer afterwards, and
+//! its documents can be saved and opened. Checksums are no shelter: payloads are also wrapped into
+//! parts with the right hash, and snapshots are given the right digest.
 //!
-//! `CRDT_HOSTILE_FRAMES` sets the number of random mutants (default 100,000), `CRDT_LAW_SEED` the
+//! `CRDT_HOSTILE_FRAMES` sets the number of random mutants (default 250,000), `CRDT_LAW_SEED` the
 //! seed; a failure prints it with the frame. Allocation is counted by this test binary's allocator.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crdt_core::codec::Encode;
 use crdt_core::{Document, Kind, Snapshot, Transaction};
-use crdt_sync::{Config, DocumentId, Endpoint, Input, LinkId, Now, Output};
+use crdt_sync::{CloseReason, Config, DocumentId, Endpoint, Input, LinkId, Now, Output};
 use crdt_tests::{Choices, WALL_MS, forge, law, mutate, replica};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Random mutants unless `CRDT_HOSTILE_FRAMES` says otherwise.
-const CASES: usize = 100_000;
-/// Peak bytes that one frame may make an endpoint hold, per byte of the frame: a snapshot's share
-/// (see `hostile_bytes.rs`), twice, for the document and for what is waiting to be durable.
-const GROWTH_MAX: u64 = 256;
-/// Peak bytes beyond that: answers, timers, a session.
-const ALLOCATION_BYTES_MAX: u64 = 64 << 10;
+const CASES: usize = 250_000;
+/// What an endpoint may allocate for a frame that it refuses, per byte of it.
+const REFUSED_GROWTH_MAX: u64 = 2;
+/// What comes on top of that: the outputs that end the link.
+const CLOSING_BYTES_MAX: u64 = 2 << 10;
+/// What it may allocate for any other, per byte of it: a snapshot's share (see `hostile_bytes.rs`),
+/// twice, for the document and for what is waiting to be durable.
+const TAKEN_GROWTH_MAX: u64 = 256;
+/// What comes on top of that: answers, which may be whole documents, timers, a session.
+const TAKEN_BYTES_MAX: u64 = 64 << 10;
 /// More outputs than any honest frame of these conversations asks for.
 const OUTPUTS_MAX: usize = 1_000;
 /// Every how-manieth victim is also put to the test of an honest peer.
@@ -74,6 +78,12 @@ fn peer() -> Endpoint {
         });
         write(&mut endpoint, "both", |t| t.map("m").register("r").set(number).expect("small"));
     }
+    write(&mut endpoint, "tiny", |t| {
+        for number in 0..100_i64 {
+            t.set("s").insert(number).expect("small");
+            t.map(&number.to_string()).create().expect("small");
+        }
+    });
     write(&mut endpoint, "theirs", |t| t.map("m").counter("c").add(1).expect("small"));
     write(&mut endpoint, "theirs", |t| {
         let _ = t.root().remove(Kind::Map, "m").expect("small");
@@ -82,15 +92,23 @@ fn peer() -> Endpoint {
     endpoint
 }
 
-/// Does what an endpoint asks for, the store being instant; returns what it sends.
-fn carry_out(endpoint: &mut Endpoint) -> Vec<Vec<u8>> {
-    let mut sent = Vec::new();
+/// What an endpoint did while it was driven to rest.
+#[derive(Default)]
+struct Done {
+    sent: Vec<Vec<u8>>,
+    closed: Option<CloseReason>,
+}
+
+/// Does what an endpoint asks for, the store being instant.
+fn carry_out(endpoint: &mut Endpoint) -> Done {
+    let mut done = Done::default();
     for _ in 0..OUTPUTS_MAX {
         match endpoint.poll_output() {
             Some(Output::Persist { ticket, .. }) => endpoint.handle(NOW, Input::Persisted { ticket }),
-            Some(Output::Transmit { bytes, .. }) => sent.push(bytes),
-            Some(Output::Close { .. } | Output::Event(_)) => {}
-            None => return sent,
+            Some(Output::Transmit { bytes, .. }) => done.sent.push(bytes),
+            Some(Output::Close { reason, .. }) => done.closed = Some(reason),
+            Some(Output::Event(_)) => {}
+            None => return done,
         }
     }
     panic!("an endpoint that does not come to rest");
@@ -102,7 +120,7 @@ fn converse(one: &mut Endpoint, two: &mut Endpoint, link: LinkId) -> Vec<Vec<u8>
     two.handle(NOW, Input::LinkUp { link, nonce: 22 });
     let mut heard = Vec::new();
     for _ in 0..OUTPUTS_MAX {
-        let (from_one, from_two) = (carry_out(one), carry_out(two));
+        let (from_one, from_two) = (carry_out(one).sent, carry_out(two).sent);
         if from_one.is_empty() && from_two.is_empty() {
             return heard;
         }
@@ -120,11 +138,11 @@ fn honest_frames() -> Vec<Vec<u8>> {
     assert_eq!(victim.document(&id("both")), peer.document(&id("both")), "the conversation is an honest one");
     for number in 0..3_i64 {
         write(&mut peer, "theirs", |t| t.register("r").set(number).expect("small"));
-        for bytes in carry_out(&mut peer) {
+        for bytes in carry_out(&mut peer).sent {
             victim.handle(NOW, Input::Received { link: HOSTILE, bytes: &bytes });
             frames.push(bytes);
         }
-        for bytes in carry_out(&mut victim) {
+        for bytes in carry_out(&mut victim).sent {
             peer.handle(NOW, Input::Received { link: HOSTILE, bytes: &bytes });
         }
     }
@@ -189,27 +207,56 @@ fn attack(frames: &[Vec<u8>], payloads: &[Vec<u8>], choices: &mut Choices) -> At
     Attack { honest, hostile }
 }
 
+/// How many frames were refused and how many were not, and the worst of either, in bytes beyond
+/// what they pay for.
+#[derive(Debug, Default)]
+struct Tally {
+    refused: usize,
+    refused_beyond: u64,
+    taken: usize,
+    taken_beyond: u64,
+}
+
 /// Feeds the attack to a fresh victim; returns it, however it ended.
-fn suffer(frames: &[Vec<u8>], attack: &Attack) -> Endpoint {
+fn suffer(frames: &[Vec<u8>], attack: &Attack, tally: &mut Tally) -> Endpoint {
     let mut victim = victim();
     victim.handle(NOW, Input::LinkUp { link: HOSTILE, nonce: 11 });
+    let mut message_bytes = 0;
     for bytes in &frames[..attack.honest] {
+        message_bytes = paid(message_bytes, bytes);
         victim.handle(NOW, Input::Received { link: HOSTILE, bytes });
         let _ = carry_out(&mut victim);
     }
     for bytes in &attack.hostile {
-        let receive = || {
-            victim.handle(NOW, Input::Received { link: HOSTILE, bytes });
-            let _ = carry_out(&mut victim);
-        };
-        let allocated = allocation_counter::measure(receive).bytes_max;
-        // A part completes what was announced before it: the whole payload counts.
-        let len = attack.hostile.iter().chain(&frames[..attack.honest]).map(Vec::len).sum::<usize>() as u64;
-        assert!(allocated <= GROWTH_MAX * len + ALLOCATION_BYTES_MAX, "{allocated} bytes allocated for {len}");
+        message_bytes = paid(message_bytes, bytes);
+        let mut done = Done::default();
+        let receiving = allocation_counter::measure(|| victim.handle(NOW, Input::Received { link: HOSTILE, bytes }));
+        let resting = allocation_counter::measure(|| done = carry_out(&mut victim));
+        match done.closed {
+            Some(CloseReason::Malformed(_) | CloseReason::HashMismatch | CloseReason::TooLarge { .. }) => {
+                tally.refused += 1;
+                let beyond = receiving.bytes_max.saturating_sub(REFUSED_GROWTH_MAX * message_bytes);
+                tally.refused_beyond = tally.refused_beyond.max(beyond);
+                assert!(beyond <= CLOSING_BYTES_MAX, "{receiving:?} for {message_bytes} bytes that were refused");
+            }
+            _ => {
+                tally.taken += 1;
+                let allocated = receiving.bytes_max + resting.bytes_max;
+                let beyond = allocated.saturating_sub(TAKEN_GROWTH_MAX * message_bytes);
+                tally.taken_beyond = tally.taken_beyond.max(beyond);
+                assert!(beyond <= TAKEN_BYTES_MAX, "{allocated} bytes allocated for {message_bytes}");
+            }
+        }
     }
     victim.handle(NOW, Input::LinkDown { link: HOSTILE });
     let _ = carry_out(&mut victim);
     victim
+}
+
+/// Returns how many bytes pay for a frame: its own, and of a part also those that it continues.
+fn paid(message_bytes: u64, frame: &[u8]) -> u64 {
+    let own = frame.len() as u64;
+    if frame.first() == Some(&PART) { message_bytes + own } else { own }
 }
 
 /// Lets the victim meet somebody honest who has never heard of the hostile peer.
@@ -235,10 +282,12 @@ fn an_endpoint_survives_whatever_a_peer_says_and_goes_on_with_others() {
     let mut choices = Choices::new(seed);
     let frames = honest_frames();
     let payloads = whole_payloads(&frames);
-    for case in 0..law::from_env("CRDT_HOSTILE_FRAMES").unwrap_or(CASES) {
+    let cases = law::from_env("CRDT_HOSTILE_FRAMES").unwrap_or(CASES);
+    let mut tally = Tally::default();
+    for case in 0..cases {
         let attack = attack(&frames, &payloads, &mut choices);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let victim = suffer(&frames, &attack);
+            let victim = suffer(&frames, &attack, &mut tally);
             if case % MET_EVERY == 0 {
                 still_works(victim);
             }
@@ -249,6 +298,8 @@ fn an_endpoint_survives_whatever_a_peer_says_and_goes_on_with_others() {
             std::panic::resume_unwind(panic);
         }
     }
+    println!("{tally:?}");
+    assert!(tally.refused > cases / 10 && tally.taken > cases / 10, "both kinds are tested");
 }
 
 fn hex(bytes: &[u8]) -> String {

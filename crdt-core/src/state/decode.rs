@@ -36,7 +36,7 @@ impl State {
         let frontier = Frontier::decode(&mut reader)?;
         let (digest, ()) = Decoder::new(reader.clone(), &frontier).content::<Check>()?;
         let (_, root) = Decoder::new(reader, &frontier).content::<Build>()?;
-        Ok(Self { root, digest, ..Self::at(&frontier) })
+        Ok(Self::of(&frontier, root, digest))
     }
 }
 
