@@ -5,7 +5,8 @@
 //! neutral form, so that model and documents can be compared; a [`Script`] is a generated story of
 //! writes and deliveries over a few replicas; the [`Network`] plays it on real documents and on
 //! the model in lockstep; [`law`] runs a property over many scripts; [`scene`] builds the smallest
-//! concurrent cases by hand; [`mutate`] breaks bytes.
+//! concurrent cases by hand; [`mutate`] breaks bytes. Around real endpoints: [`sim`] breaks everything
+//! else, from one seed; [`golden`] plays the stories of the protocol.
 //!
 //! The tests themselves are in `tests/*.rs`, one subject a file.
 
