@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crdt_sync::CloseReason;
+use rand::RngExt;
+use rand::rngs::StdRng;
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::client_async_with_config;
@@ -68,13 +69,12 @@ impl Target {
 
     /// Connects and shakes hands.
     async fn open(&self, net: &Net) -> Result<WebSocket, DialError> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        stream.set_nodelay(true)?;
+        let connection = net.transport.connect(&self.host, self.port).await?;
         let mut request = self.url.as_str().into_client_request()?;
         let subprotocol = HeaderValue::from_static(SUBPROTOCOL);
         request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
         // The handshake fails unless the server chose the subprotocol that was asked for.
-        let (socket, _response) = client_async_with_config(request, stream, Some(net.socket_config())).await?;
+        let (socket, _response) = client_async_with_config(request, connection, Some(net.socket_config())).await?;
         Ok(socket)
     }
 }
@@ -112,37 +112,47 @@ impl From<tokio_tungstenite::tungstenite::Error> for DialError {
     }
 }
 
-/// Keeps a link to `target` up until the other end of `stop` is dropped.
-pub(crate) async fn keep_dialling(
-    target: Target,
-    dial: DialId,
-    mut backoff: Backoff,
-    mut stop: oneshot::Receiver<()>,
-    net: Arc<Net>,
-) {
-    let address = target.url().to_owned();
-    loop {
-        let opened = tokio::select! {
-            biased;
-            _ = &mut stop => return,
-            opened = timeout(HANDSHAKE_TIMEOUT, target.open(&net)) => opened,
-        };
-        match opened {
-            Ok(Ok(socket)) => {
-                let started = Instant::now();
-                let ended = link::run(socket, Origin::Dialled { dial }, address.clone(), &net).await;
-                match ended.code.is_some_and(is_unwanted) {
-                    true => backoff.unwanted(),
-                    false => backoff.link_ended(started.elapsed()),
-                }
+/// A task that keeps a link to one address up.
+#[derive(Debug)]
+pub(crate) struct Dialler {
+    pub(crate) target: Target,
+    pub(crate) dial: DialId,
+    pub(crate) backoff: Backoff,
+    /// What delays are drawn with.
+    pub(crate) random: StdRng,
+    pub(crate) net: Arc<Net>,
+}
+
+impl Dialler {
+    /// Runs until the other end of `stop` is dropped.
+    pub(crate) async fn run(mut self, mut stop: oneshot::Receiver<()>) {
+        let address = self.target.url().to_owned();
+        loop {
+            let opened = tokio::select! {
+                biased;
+                _ = &mut stop => return,
+                opened = timeout(HANDSHAKE_TIMEOUT, self.target.open(&self.net)) => opened,
+            };
+            match opened {
+                Ok(Ok(socket)) => self.keep(socket, address.clone()).await,
+                Ok(Err(error)) => debug!(%address, %error, "dialling failed"),
+                Err(_) => debug!(%address, "dialling timed out"),
             }
-            Ok(Err(error)) => debug!(%address, %error, "dialling failed"),
-            Err(_) => debug!(%address, "dialling timed out"),
+            let delay = self.backoff.next_delay(self.random.random());
+            debug!(%address, delay_ms = delay.as_millis(), "dialling again later");
+            if !wait_out(&mut stop, delay).await {
+                return;
+            }
         }
-        let delay = backoff.next_delay(rand::random());
-        debug!(%address, delay_ms = delay.as_millis(), "dialling again later");
-        if !wait_out(&mut stop, delay).await {
-            return;
+    }
+
+    /// Runs a link until it ends, and takes note of how it did.
+    async fn keep(&mut self, socket: WebSocket, address: String) {
+        let started = Instant::now();
+        let ended = link::run(socket, Origin::Dialled { dial: self.dial }, address, &self.net).await;
+        match ended.code.is_some_and(is_unwanted) {
+            true => self.backoff.unwanted(),
+            false => self.backoff.link_ended(started.elapsed()),
         }
     }
 }

@@ -15,22 +15,22 @@ mod waiters;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crdt_core::{ReplicaId, Snapshot, VersionVector};
 use crdt_store::Lease;
 use crdt_sync::{Config, DocumentId, Endpoint, Input, Now, Stored};
-use tokio::net::TcpListener;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::{error, info};
 
+use crate::clock::{Clock, Timer};
 use crate::dial::Target;
 use crate::link::Arrival;
 use crate::replica::{OpenError, Options};
 use crate::status::{LinkStatus, Status, Totals};
+use crate::transport::Listener;
 use crate::watch::{Watch, Watchers};
 
 use self::connections::Connections;
@@ -54,7 +54,7 @@ pub(crate) type Answer = Box<dyn FnOnce() + Send>;
 
 /// What handles ask of the driver.
 pub(crate) enum Command {
-    Listen { listener: TcpListener, address: SocketAddr, reply: Reply<()> },
+    Listen { listener: Box<dyn Listener>, address: SocketAddr, reply: Reply<()> },
     Connect { target: Target, reply: Reply<()> },
     Disconnect { target: Target, reply: Reply<()> },
     GoOffline { reply: Reply<()> },
@@ -83,6 +83,8 @@ pub(crate) struct Driver {
     totals: Totals,
     clock: Clock,
     timer: Timer,
+    /// What the nonces of links are drawn with.
+    random: StdRng,
     /// Callers whose transactions become durable with this turn.
     answers: Vec<Answer>,
     /// Callers who get the status once this turn is carried out: until then the figures of a link
@@ -101,7 +103,8 @@ impl Driver {
         let replica =
             options.replica.or_else(|| store.replica()).unwrap_or_else(|| ReplicaId::from_random_bytes(rand::random()));
         let lease = store.lease(replica)?;
-        let clock = Clock::start();
+        let mut random = options.seed.map_or_else(rand::make_rng, StdRng::seed_from_u64);
+        let clock = Clock::start(options.wall_clock.clone());
         let endpoint = open_documents(&lease, options.sync.clone(), clock.now())?;
         let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
         Ok(Self {
@@ -109,12 +112,13 @@ impl Driver {
             lease,
             commands,
             arrivals,
-            connections: Connections::new(sender, &options),
+            connections: Connections::new(sender, &options, random.fork()),
             watchers: Watchers::default(),
             waiters: Waiters::default(),
             totals: Totals::default(),
+            timer: Timer::new(&clock),
             clock,
-            timer: Timer::new(clock),
+            random,
             answers: Vec::new(),
             asked: Vec::new(),
             touched: BTreeSet::new(),
@@ -147,11 +151,14 @@ impl Driver {
     /// Waits until there is something to do, and takes in all of it that is ready, up to a bound.
     async fn wait_and_gather(&mut self) -> ControlFlow<()> {
         self.timer.set(self.endpoint.poll_timeout());
+        // In this order nothing is kept waiting: the first two rest nearly always, and what the last two bring is
+        // taken in by turns below.
         tokio::select! {
-            command = self.commands.recv() => self.obey(command.unwrap_or(Command::Close))?,
-            Some(arrival) = self.arrivals.recv() => self.take_in(arrival),
+            biased;
             () = self.timer.wait() => self.endpoint.handle(self.clock.now(), Input::Timeout),
             () = self.connections.reap() => {}
+            command = self.commands.recv() => self.obey(command.unwrap_or(Command::Close))?,
+            Some(arrival) = self.arrivals.recv() => self.take_in(arrival),
         }
         for _ in 0..GATHER_MAX {
             let (arrival, command) = (self.arrivals.try_recv(), self.commands.try_recv());
@@ -274,62 +281,4 @@ fn open_documents(lease: &Lease, config: Config, now: Now) -> Result<Endpoint, O
             .map_err(|error| OpenError::Document { document: document.clone(), error })?;
     }
     Ok(endpoint)
-}
-
-/// The clocks of one replica. Monotonic time counts from when it was opened.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    started: Instant,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self { started: Instant::now() }
-    }
-
-    fn now(self) -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { monotonic_ms: whole_ms(self.started.elapsed()), wall_ms: whole_ms(wall) }
-    }
-
-    fn at(self, monotonic_ms: u64) -> Instant {
-        // A moment beyond what the clock can name is as good as a year from now.
-        self.started
-            .checked_add(Duration::from_millis(monotonic_ms))
-            .unwrap_or_else(|| Instant::now() + Duration::from_secs(365 * 24 * 60 * 60))
-    }
-}
-
-fn whole_ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Sleeps until the moment that the endpoint has named, if it has.
-struct Timer {
-    clock: Clock,
-    armed: Option<u64>,
-    sleep: Pin<Box<Sleep>>,
-}
-
-impl Timer {
-    fn new(clock: Clock) -> Self {
-        Self { clock, armed: None, sleep: Box::pin(sleep_until(clock.started)) }
-    }
-
-    /// Arms or disarms. Most turns name the same moment again, which costs nothing.
-    fn set(&mut self, monotonic_ms: Option<u64>) {
-        if let Some(moment) = monotonic_ms
-            && (self.armed != monotonic_ms || self.sleep.is_elapsed())
-        {
-            self.sleep.as_mut().reset(self.clock.at(moment));
-        }
-        self.armed = monotonic_ms;
-    }
-
-    async fn wait(&mut self) {
-        match self.armed {
-            Some(_) => self.sleep.as_mut().await,
-            None => std::future::pending().await,
-        }
-    }
 }

@@ -36,12 +36,17 @@
 //! then queues what the endpoint wants sent. It waits for nobody: a peer whose queue is full loses
 //! its link, a [`Watch`] that is too slow is told so.
 //!
-//! This crate is the only one with sockets, tasks, clocks and randomness.
+//! This crate is the only one with sockets, tasks, clocks and randomness. All of them can be given
+//! to it: connections come from a [`Transport`], the time of day from a [`WallClock`], delays from
+//! tokio's clock, which can be paused, and what is drawn from [`Options::seed`]. On a runtime of one
+//! thread, the same transport, clocks, seeds and calls then give the same run again, to the byte
+//! count: that is how the tests take it through partitions and crashes.
 //!
 //! Deliberately absent: TLS (`wss://`) and authentication. Until they are there, listen on
 //! loopback, or behind a proxy that has both.
 
 mod backoff;
+mod clock;
 mod dial;
 mod document;
 mod driver;
@@ -50,15 +55,18 @@ mod listen;
 mod net;
 mod replica;
 mod status;
+mod transport;
 mod watch;
 
 pub use crdt_store::{LeaseError, MemoryStore};
 pub use crdt_sync::{Accept, Config, DocumentId, DocumentIdError, LinkId, Source};
 
+pub use clock::WallClock;
 pub use dial::TargetError;
 pub use document::{DocumentError, DocumentHandle, TransactError};
 pub use replica::{Closed, ConnectError, ListenError, OpenError, Options, Replica};
 pub use status::{Direction, LinkStatus, Status, Totals};
+pub use transport::{Attempt, Connection, Listener, Tcp, Transport};
 pub use watch::{Watch, WatchEvent};
 
 /// The embedding example of the README, compiled and run.

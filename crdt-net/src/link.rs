@@ -21,7 +21,6 @@ use crdt_sync::LinkId;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -33,6 +32,7 @@ use tracing::debug;
 
 use crate::dial::DialId;
 use crate::net::Net;
+use crate::transport::Connection;
 
 /// How long a link may take to say goodbye before its socket is dropped.
 pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(1);
@@ -53,13 +53,13 @@ const UNREAD_SLACK_BYTES: usize = 1024 * 1024;
 /// The longest reason that fits into a close frame (RFC 6455, section 5.5, less the code).
 const REASON_BYTES_MAX: usize = 123;
 
-pub(crate) type WebSocket = WebSocketStream<TcpStream>;
+pub(crate) type WebSocket = WebSocketStream<Box<dyn Connection>>;
 
 /// What the socket tasks tell the driver.
 #[derive(Debug)]
 pub(crate) enum Arrival {
     /// A connection that has not shaken hands yet.
-    Accepted { stream: TcpStream, address: SocketAddr, slot: OwnedSemaphorePermit },
+    Accepted { connection: Box<dyn Connection>, address: SocketAddr, slot: OwnedSemaphorePermit },
     /// A link that is ready. Dropping the handle closes it.
     Up { link: LinkId, origin: Origin, address: String, handle: LinkHandle },
     /// One binary message.
@@ -160,7 +160,7 @@ enum End {
 pub(crate) async fn run(socket: WebSocket, origin: Origin, address: String, net: &Net) -> Ended {
     let link = net.next_link();
     let (queue, queued) = mpsc::channel(QUEUE_SLACK_MESSAGES + net.in_flight_bytes_max / DATA_BYTES_MIN);
-    let (closing, mut closed) = watch::channel(None);
+    let (closing, closed) = watch::channel(None);
     let backlog = Arc::new(Backlog {
         bytes: AtomicUsize::new(0),
         bytes_max: net.in_flight_bytes_max.saturating_add(QUEUE_SLACK_BYTES),
@@ -172,10 +172,13 @@ pub(crate) async fn run(socket: WebSocket, origin: Origin, address: String, net:
         return Ended { code: None };
     }
     let (mut sink, mut stream) = socket.split();
+    // In this order nothing is kept waiting: the first rests nearly always, and the writer runs dry when the
+    // peer's credit does, which only the reader can bring back.
     let end = tokio::select! {
-        end = read(&mut stream, link, &backlog, net) => end,
+        biased;
+        end = overdue(closed.clone()) => end,
         end = write(&mut sink, queued, &backlog, closed.clone()) => end,
-        end = overdue(&mut closed) => end,
+        end = read(&mut stream, link, &backlog, net) => end,
     };
     // Fails only if the driver has ended.
     let _ = net.arrivals.send(Arrival::Down { link }).await;
@@ -256,7 +259,7 @@ async fn write(
 }
 
 /// Ends when the driver has let go of the link and the time for a goodbye is over.
-async fn overdue(closed: &mut watch::Receiver<Option<CloseFrame>>) -> End {
+async fn overdue(mut closed: watch::Receiver<Option<CloseFrame>>) -> End {
     while closed.changed().await.is_ok() {}
     sleep(CLOSE_GRACE).await;
     End::Lost
@@ -280,12 +283,12 @@ async fn part(end: End, mut sink: SplitSink<WebSocket, Message>, mut stream: Spl
 
 /// Reads away what the peer still sends: closing a socket with unread bytes resets the connection,
 /// and the peer would never see why.
-async fn linger(mut stream: TcpStream) {
-    if stream.shutdown().await.is_err() {
+async fn linger(mut connection: Box<dyn Connection>) {
+    if connection.shutdown().await.is_err() {
         return;
     }
     let mut discarded = [0; 4096];
-    while matches!(stream.read(&mut discarded).await, Ok(len) if len > 0) {}
+    while matches!(connection.read(&mut discarded).await, Ok(len) if len > 0) {}
 }
 
 fn close_frame(code: u16, reason: &str) -> CloseFrame {

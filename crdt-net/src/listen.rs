@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::accept_hdr_async_with_config;
@@ -20,6 +19,7 @@ use tracing::{debug, warn};
 
 use crate::link::{self, Arrival, Origin, WebSocket};
 use crate::net::{HANDSHAKE_TIMEOUT, Net, SUBPROTOCOL};
+use crate::transport::{Connection, Listener};
 
 /// How long to wait after an error of `accept`: most often there are no file descriptors left,
 /// and trying at once would spin.
@@ -27,23 +27,24 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Hands connections to the driver until that ends. Each one holds a slot while it lives; without
 /// a free slot, connections wait in the queue of the operating system.
-pub(crate) async fn accept(listener: TcpListener, slots: Arc<Semaphore>, net: Arc<Net>) {
+pub(crate) async fn accept(mut listener: Box<dyn Listener>, slots: Arc<Semaphore>, net: Arc<Net>) {
     let mut online = net.online.clone();
     tokio::select! {
-        () = accept_all(&listener, &slots, &net) => {}
+        biased;
         () = async { while online.changed().await.is_ok() {} } => {}
+        () = accept_all(&mut *listener, &slots, &net) => {}
     }
 }
 
-async fn accept_all(listener: &TcpListener, slots: &Arc<Semaphore>, net: &Net) {
+async fn accept_all(listener: &mut dyn Listener, slots: &Arc<Semaphore>, net: &Net) {
     loop {
         let Ok(slot) = Arc::clone(slots).acquire_owned().await else {
             return;
         };
         match listener.accept().await {
             Ok(_) if !*net.online.borrow() => debug!("turned a connection away: offline"),
-            Ok((stream, address)) => {
-                if net.arrivals.send(Arrival::Accepted { stream, address, slot }).await.is_err() {
+            Ok((connection, address)) => {
+                if net.arrivals.send(Arrival::Accepted { connection, address, slot }).await.is_err() {
                     return;
                 }
             }
@@ -56,12 +57,18 @@ async fn accept_all(listener: &TcpListener, slots: &Arc<Semaphore>, net: &Net) {
 }
 
 /// Shakes hands on an accepted connection and runs the link on it. The slot is free again after.
-pub(crate) async fn serve(stream: TcpStream, address: SocketAddr, slot: OwnedSemaphorePermit, net: Arc<Net>) {
+pub(crate) async fn serve(
+    connection: Box<dyn Connection>,
+    address: SocketAddr,
+    slot: OwnedSemaphorePermit,
+    net: Arc<Net>,
+) {
     let mut online = net.online.clone();
     let handshake = tokio::select! {
-        handshake = timeout(HANDSHAKE_TIMEOUT, shake_hands(stream, &net)) => handshake,
+        biased;
         // Offline or closed: either way nobody waits for this connection.
         _ = online.wait_for(|online| !online) => return,
+        handshake = timeout(HANDSHAKE_TIMEOUT, shake_hands(connection, &net)) => handshake,
     };
     match handshake {
         Ok(Ok(socket)) => {
@@ -73,10 +80,9 @@ pub(crate) async fn serve(stream: TcpStream, address: SocketAddr, slot: OwnedSem
     drop(slot);
 }
 
-async fn shake_hands(stream: TcpStream, net: &Net) -> Result<WebSocket, Error> {
-    stream.set_nodelay(true)?;
+async fn shake_hands(connection: Box<dyn Connection>, net: &Net) -> Result<WebSocket, Error> {
     let gate = Gate { allowed_origins: &net.allowed_origins };
-    accept_hdr_async_with_config(stream, gate, Some(net.socket_config())).await
+    accept_hdr_async_with_config(connection, gate, Some(net.socket_config())).await
 }
 
 /// Decides on a request before the connection becomes a WebSocket.

@@ -1,5 +1,6 @@
 //! What all socket tasks share: the way to the driver, the limits, and who may connect.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::link::Arrival;
+use crate::replica::Options;
+use crate::transport::Transport;
 
 /// The WebSocket subprotocol that both ends must name.
 pub(crate) const SUBPROTOCOL: &str = "crdt-sync.v1";
@@ -29,6 +32,8 @@ pub(crate) struct Net {
     pub(crate) arrivals: mpsc::Sender<Arrival>,
     /// Whether connections are accepted.
     pub(crate) online: watch::Receiver<bool>,
+    /// Where connections come from.
+    pub(crate) transport: Arc<dyn Transport>,
     /// Which web origins may open a link.
     pub(crate) allowed_origins: Vec<String>,
     /// The largest message taken.
@@ -39,18 +44,14 @@ pub(crate) struct Net {
 }
 
 impl Net {
-    pub(crate) fn new(
-        arrivals: mpsc::Sender<Arrival>,
-        online: watch::Receiver<bool>,
-        allowed_origins: Vec<String>,
-        sync: &crdt_sync::Config,
-    ) -> Self {
+    pub(crate) fn new(arrivals: mpsc::Sender<Arrival>, online: watch::Receiver<bool>, options: &Options) -> Self {
         Self {
             arrivals,
             online,
-            allowed_origins,
-            message_bytes_max: sync.frame_bytes_max,
-            in_flight_bytes_max: sync.in_flight_bytes_max,
+            transport: Arc::clone(&options.transport),
+            allowed_origins: options.allowed_origins.clone(),
+            message_bytes_max: options.sync.frame_bytes_max,
+            in_flight_bytes_max: options.sync.in_flight_bytes_max,
             link_next: AtomicU64::new(1),
         }
     }

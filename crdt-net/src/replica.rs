@@ -10,18 +10,21 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crdt_core::{ReplicaId, VersionVector};
 use crdt_store::{LeaseError, MemoryStore};
 use crdt_sync::{Config, DocumentId, DocumentIdError};
 use thiserror::Error;
-use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio::net::ToSocketAddrs;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clock::WallClock;
 use crate::dial::{Target, TargetError};
 use crate::document::{DocumentError, DocumentHandle};
 use crate::driver::{Command, Driver, Reply};
 use crate::status::Status;
+use crate::transport::{Tcp, Transport, listen_on_any};
 
 /// How many commands may wait for the driver before callers wait for room.
 const COMMANDS_MAX: usize = 256;
@@ -45,6 +48,17 @@ pub struct Options {
     pub allowed_origins: Vec<String>,
     /// How many connections are accepted at a time, over all listeners: 10,000. Others wait.
     pub connections_max: usize,
+    /// What links run on: [`Tcp`].
+    pub transport: Arc<dyn Transport>,
+    /// Where the time of day is read: the clock of the system.
+    pub wall_clock: WallClock,
+    /// What the nonces of links and the delays before redials are drawn from. `None`: randomness of
+    /// the system. A seed is for simulated runs that are to be the same again; take another one each
+    /// time a replica is opened, for peers tell a restarted replica from the one before by its nonces.
+    ///
+    /// The identity of a new replica never comes from a seed, or two could share one: set
+    /// [`replica`](Self::replica) as well.
+    pub seed: Option<u64>,
 }
 
 impl Default for Options {
@@ -57,6 +71,9 @@ impl Default for Options {
             redial_max_ms: 30_000,
             allowed_origins: Vec::new(),
             connections_max: 10_000,
+            transport: Arc::new(Tcp),
+            wall_clock: WallClock::default(),
+            seed: None,
         }
     }
 }
@@ -69,6 +86,7 @@ impl Default for Options {
 pub struct Replica {
     id: ReplicaId,
     commands: mpsc::Sender<Command>,
+    transport: Arc<dyn Transport>,
 }
 
 impl Replica {
@@ -78,13 +96,14 @@ impl Replica {
     /// [`OpenError`]; the store is unchanged and free.
     ///
     /// # Panics
-    /// Outside a tokio runtime with time and IO enabled.
+    /// Outside a tokio runtime with time enabled; [`Tcp`] needs IO enabled as well.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
         let (commands, received) = mpsc::channel(COMMANDS_MAX);
+        let transport = Arc::clone(&options.transport);
         let driver = Driver::open(options, received)?;
         let id = driver.replica();
         tokio::spawn(driver.run());
-        Ok(Self { id, commands })
+        Ok(Self { id, commands, transport })
     }
 
     /// Returns the identity under which this replica writes.
@@ -98,7 +117,7 @@ impl Replica {
     /// # Errors
     /// [`ListenError`]; nothing has changed.
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<SocketAddr, ListenError> {
-        let listener = TcpListener::bind(addr).await?;
+        let listener = listen_on_any(&*self.transport, addr).await?;
         let address = listener.local_addr()?;
         self.ask(|reply| Command::Listen { listener, address, reply }).await?;
         Ok(address)

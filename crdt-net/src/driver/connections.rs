@@ -7,19 +7,21 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crdt_sync::LinkId;
-use tokio::net::{TcpListener, TcpStream};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::error;
 
 use crate::backoff::Backoff;
-use crate::dial::{self, DialId, Target};
+use crate::dial::{DialId, Dialler, Target};
 use crate::link::{Arrival, CLOSE_GRACE, LinkHandle, Origin};
 use crate::listen;
 use crate::net::Net;
 use crate::replica::Options;
 use crate::status::Direction;
+use crate::transport::{Connection, Listener};
 
 /// Going away (RFC 6455, section 7.4.1): this replica goes offline or is closed.
 const CODE_AWAY: u16 = 1001;
@@ -39,6 +41,8 @@ pub(super) struct Connections {
     links: BTreeMap<LinkId, Link>,
     redial_min_ms: u64,
     redial_max_ms: u64,
+    /// What each task that dials gets randomness of its own from.
+    random: StdRng,
 }
 
 #[derive(Debug)]
@@ -56,11 +60,10 @@ struct Link {
 }
 
 impl Connections {
-    pub(super) fn new(arrivals: mpsc::Sender<Arrival>, options: &Options) -> Self {
+    pub(super) fn new(arrivals: mpsc::Sender<Arrival>, options: &Options, random: StdRng) -> Self {
         let (online, is_online) = watch::channel(true);
-        let net = Net::new(arrivals, is_online, options.allowed_origins.clone(), &options.sync);
         Self {
-            net: Arc::new(net),
+            net: Arc::new(Net::new(arrivals, is_online, options)),
             online,
             tasks: JoinSet::new(),
             slots: Arc::new(Semaphore::new(options.connections_max.min(Semaphore::MAX_PERMITS))),
@@ -70,6 +73,7 @@ impl Connections {
             links: BTreeMap::new(),
             redial_min_ms: options.redial_min_ms,
             redial_max_ms: options.redial_max_ms,
+            random,
         }
     }
 
@@ -99,7 +103,7 @@ impl Connections {
         Some((link.address.clone(), direction))
     }
 
-    pub(super) fn listen(&mut self, listener: TcpListener, address: SocketAddr) {
+    pub(super) fn listen(&mut self, listener: Box<dyn Listener>, address: SocketAddr) {
         self.listening.push(address);
         self.tasks.spawn(listen::accept(listener, Arc::clone(&self.slots), Arc::clone(&self.net)));
     }
@@ -118,9 +122,14 @@ impl Connections {
         let dial = DialId(self.dial_next);
         self.dial_next += 1;
         let (stop, stopped) = oneshot::channel();
-        let backoff = Backoff::new(self.redial_min_ms, self.redial_max_ms);
-        let net = Arc::clone(&self.net);
-        self.tasks.spawn(dial::keep_dialling(target.clone(), dial, backoff, stopped, net));
+        let dialler = Dialler {
+            target: target.clone(),
+            dial,
+            backoff: Backoff::new(self.redial_min_ms, self.redial_max_ms),
+            random: self.random.fork(),
+            net: Arc::clone(&self.net),
+        };
+        self.tasks.spawn(dialler.run(stopped));
         (dial, stop)
     }
 
@@ -131,9 +140,9 @@ impl Connections {
     }
 
     /// Lets a connection shake hands.
-    pub(super) fn serve(&mut self, stream: TcpStream, address: SocketAddr, slot: OwnedSemaphorePermit) {
+    pub(super) fn serve(&mut self, connection: Box<dyn Connection>, address: SocketAddr, slot: OwnedSemaphorePermit) {
         if self.is_online() {
-            self.tasks.spawn(listen::serve(stream, address, slot, Arc::clone(&self.net)));
+            self.tasks.spawn(listen::serve(connection, address, slot, Arc::clone(&self.net)));
         }
     }
 
@@ -227,6 +236,7 @@ impl Connections {
         };
         let in_order = timeout(CLOSE_GRACE, async {
             tokio::select! {
+                biased;
                 () = all_ended => {}
                 () = unread => {}
             }

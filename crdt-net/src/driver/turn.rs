@@ -3,6 +3,7 @@
 use crdt_core::VersionVector;
 use crdt_store::{AppendError, Checkpoint};
 use crdt_sync::{CloseReason, DocumentId, Event, Input, LinkId, Output, SessionStatus, Write};
+use rand::RngExt;
 use tracing::{debug, info, warn};
 
 use crate::dial::Target;
@@ -21,10 +22,10 @@ impl Driver {
     pub(super) fn take_in(&mut self, arrival: Arrival) {
         let now = self.clock.now();
         match arrival {
-            Arrival::Accepted { stream, address, slot } => self.connections.serve(stream, address, slot),
+            Arrival::Accepted { connection, address, slot } => self.connections.serve(connection, address, slot),
             Arrival::Up { link, origin, address, handle } => {
                 if self.connections.admit(link, origin, address, handle) {
-                    self.endpoint.handle(now, Input::LinkUp { link, nonce: rand::random() });
+                    self.endpoint.handle(now, Input::LinkUp { link, nonce: self.random.random() });
                 }
             }
             Arrival::Received { link, bytes } => {
