@@ -51,7 +51,7 @@ impl Scene {
             sync: draw_config(is_patient, choices),
             redial_max_ms: if is_patient { 30_000 } else { 2_000 },
             delta_bytes_max: choices.pick(&[2_000, 1024 * 1024]),
-            watch_pause_ms: choices.pick(&[0, 0, 40]),
+            watch_pause_ms: choices.pick(&[0, 0, 100]),
             skew_ms: (0..hosts).map(|_| choices.between(0, 240_000) as i64 - 120_000).collect(),
             storm_ms: choices.between(10_000, 25_000),
             // A silent link is given up after 45 s and dialled again within 30 s; a link that is one too many

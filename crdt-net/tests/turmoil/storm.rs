@@ -15,7 +15,7 @@ use crate::host::{Host, Order, host_name};
 use crate::run::step;
 use crate::scene::Scene;
 use crate::trace::Trace;
-use crate::write::Write;
+use crate::write::{DOCUMENTS, Write};
 
 /// What has been put out of order, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,12 +84,14 @@ impl Storm {
             match entry.remove() {
                 Moment::Write => {
                     let host = self.choices.below(self.hosts.len());
-                    self.write(host);
+                    let document = self.choices.pick(&DOCUMENTS);
+                    self.write(host, document);
                     self.note_within(now_ms, 1..=120, Moment::Write);
                 }
                 Moment::Burst => {
                     let host = self.choices.below(self.hosts.len());
-                    (0..self.choices.between(10, 400)).for_each(|_| self.write(host));
+                    let document = self.choices.pick(&DOCUMENTS);
+                    (0..self.choices.between(10, 400)).for_each(|_| self.write(host, document));
                     self.note_within(now_ms, 2_000..=8_000, Moment::Burst);
                 }
                 Moment::Fault => {
@@ -113,13 +115,13 @@ impl Storm {
         }
         self.agenda.clear();
         for host in 0..self.hosts.len() {
-            self.write(host);
+            self.write(host, DOCUMENTS[0]);
         }
         self.trace.add_at(sim.elapsed(), "net", format_args!("the storm is over"));
     }
 
-    fn write(&mut self, host: usize) {
-        let write = Write::draw(host, self.write_next, &mut self.choices);
+    fn write(&mut self, host: usize, document: &'static str) {
+        let write = Write::draw(host, self.write_next, document, &mut self.choices);
         self.write_next += 1;
         self.hosts[host].order(Order::Write(write));
     }

@@ -61,7 +61,7 @@ enum Also {
 }
 
 impl Write {
-    pub(crate) fn draw(host: usize, number: u64, choices: &mut Choices) -> Self {
+    pub(crate) fn draw(host: usize, number: u64, document: &'static str, choices: &mut Choices) -> Self {
         // Never zero: a counter that nothing was added to does not exist.
         let amount = choices.between(1, 20) as i64 * if choices.once_in(4) { -1 } else { 1 };
         let tag = Tag { host, number, amount };
@@ -73,7 +73,7 @@ impl Write {
             35..39 => Also::Clear { shelf: choices.between(0, 3) },
             _ => Also::Picture { number: choices.between(0, 3), bytes: choices.pick(&[5_000, 100_000]) },
         };
-        Self { document: choices.pick(&DOCUMENTS), tag, also }
+        Self { document, tag, also }
     }
 
     pub(crate) fn make(self, edit: &mut Transaction<'_>) -> Result<(), EditError> {
