@@ -273,6 +273,9 @@ impl Host {
         for link in &status.links {
             seen += &format!(", {} {:?} {:?} in sync {}", link.link.0, link.direction, link.peer, link.in_sync);
         }
+        if status.totals.snapshots_sent > 0 {
+            seen += &format!(", {} snapshots sent", status.totals.snapshots_sent);
+        }
         for (name, document) in documents {
             let snapshot = document.snapshot().await?;
             seen += &format!(", {name} {} {}", snapshot.version().total(), snapshot.digest());

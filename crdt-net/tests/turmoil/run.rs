@@ -12,22 +12,14 @@ use crate::scene::Scene;
 use crate::storm::Storm;
 use crate::trace::{Recorder, Trace};
 
-/// What became of a run.
-pub(crate) struct Outcome {
-    pub(crate) trace: Trace,
-    /// How long the replicas took to become equal after the storm.
-    pub(crate) settled_after: Duration,
-    /// Writes that were answered.
-    pub(crate) acknowledged: usize,
-}
-
-/// Runs a seed. Panics if anything is not as it must be.
-pub(crate) fn run(seed: u64, trace: &Trace) -> Outcome {
+/// Runs a seed; returns how long the replicas took to become equal after the storm, and how many writes
+/// were answered. Panics if anything is not as it must be.
+pub(crate) fn run(seed: u64, trace: &Trace) -> (Duration, usize) {
     let recorder = Recorder::new(trace.clone());
     tracing::subscriber::with_default(recorder, || run_traced(seed, trace))
 }
 
-fn run_traced(seed: u64, trace: &Trace) -> Outcome {
+fn run_traced(seed: u64, trace: &Trace) -> (Duration, usize) {
     let mut choices = Choices::new(seed);
     let scene = Arc::new(Scene::draw(seed, &mut choices));
     let mut sim = scene.sim();
@@ -51,7 +43,7 @@ fn run_traced(seed: u64, trace: &Trace) -> Outcome {
     for host in &hosts {
         drop(host.store.lease(host.replica()).expect("the lease goes with the tasks that held it"));
     }
-    Outcome { trace: trace.clone(), settled_after, acknowledged }
+    (settled_after, acknowledged)
 }
 
 /// Steps on until all replicas are equal and at rest.
