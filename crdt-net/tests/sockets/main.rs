@@ -8,4 +8,5 @@ mod links;
 mod proxy;
 mod refusals;
 mod support;
+mod surroundings;
 mod watching;
