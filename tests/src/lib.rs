@@ -10,6 +10,7 @@
 //!
 //! The tests themselves are in `tests/*.rs`, one subject a file.
 
+pub mod exhaustive;
 pub mod forge;
 pub mod golden;
 pub mod law;

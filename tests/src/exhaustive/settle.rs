@@ -1,0 +1,140 @@
+//! Faults stop, and the world goes on until it is quiet: do all replicas hold the same then?
+//!
+//! What happens next is decided by the state alone, so worlds that meet go on together, and what
+//! has been seen to end well need not be followed again. The order is meant to be hard: a broken
+//! link is not reported to an end that has not heard yet, so it must find out by its timers.
+
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::replicas::{REPLICAS_MAX, Replicas};
+use super::scenario::Scenario;
+use super::world::{Action, End, Turn, World};
+
+/// How long it may take. A silent link is noticed after 45 s.
+const SETTLED_AFTER_MS: u32 = 120_000;
+
+/// How long a pair waits before it dials again.
+const REDIAL_AFTER_MS: u32 = 1_000;
+
+/// The worlds that are known to end well, as hashes of 64 bits.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    known: HashSet<u64>,
+}
+
+impl Settled {
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Runs a world until all replicas hold the same; false if they never do. It may be told as a story.
+    pub(super) fn ends_well(&mut self, turn: &mut Turn<'_>) -> bool {
+        if turn.scenario.has_broken_links() {
+            renew_links(turn);
+        }
+        let ends_ms = turn.world.now_ms + SETTLED_AFTER_MS;
+        let mut trail = Vec::new();
+        loop {
+            let key = key(&turn.world);
+            if turn.story.is_none() && self.known.contains(&key) {
+                break;
+            }
+            trail.push(key);
+            if turn.world.fault.is_some() || turn.world.now_ms > ends_ms {
+                return false;
+            }
+            let Some(action) = next(&turn.world, turn.scenario, turn.replicas) else { break };
+            if let Some(story) = &mut turn.story {
+                story.push(format!("{} ms: {action:?}", turn.world.now_ms));
+            }
+            turn.act(action);
+        }
+        self.known.extend(trail);
+        true
+    }
+}
+
+fn key(world: &World) -> u64 {
+    let mut hash = Xxh3::new();
+    world.place().hash(&mut hash);
+    hash.finish()
+}
+
+/// Links that may have lost or repeated something do not count as healed before they are new.
+fn renew_links(turn: &mut Turn<'_>) {
+    while let Some(link) = (0..).zip(&turn.world.links).find_map(|(number, link)| {
+        let end = (0..2).find(|end| link.ends[usize::from(*end)] != End::Gone)?;
+        Some(match link.ends[usize::from(end)] {
+            End::Up(_) => Some(Action::Hear { link: number, end }),
+            _ => None,
+        })
+    }) {
+        match link {
+            Some(action) => turn.act(action),
+            None => break,
+        }
+    }
+}
+
+/// Decides what happens next; `None` if all is well.
+fn next(world: &World, scenario: &Scenario, replicas: &Replicas) -> Option<Action> {
+    for at in 0..scenario.writes.len() {
+        let unsynced = replicas.facts(world.replicas[at]).unsynced;
+        if unsynced > 0 {
+            return Some(Action::Sync { at: at as u8, count: unsynced });
+        }
+    }
+    for (number, link) in (0..).zip(&world.links) {
+        for end in 0..2 {
+            let (here, there) = (link.ends[end], link.ends[1 - end]);
+            match here {
+                End::Up(_) if !link.wires[end].is_empty() => {
+                    return Some(Action::Deliver { link: number, to: end as u8 });
+                }
+                End::Up(_) if there == End::Closed => return Some(Action::Hear { link: number, end: end as u8 }),
+                End::Ringing if there.is_open() => return Some(Action::Accept { link: number }),
+                _ => {}
+            }
+        }
+    }
+    if is_converged(world, scenario, replicas) {
+        return None;
+    }
+    let idle = |pair: &u8| is_idle(world, scenario, scenario.dials[usize::from(*pair)]);
+    let mut idle_pairs = (0..scenario.dials.len() as u8).filter(idle).peekable();
+    let timer_ms = world.next_timer_ms(scenario, replicas);
+    let redial_ms = idle_pairs.peek().map(|_| world.now_ms + REDIAL_AFTER_MS);
+    let due = |pair: &u8| world.dialled_ms[usize::from(*pair)].is_none_or(|dialled_ms| dialled_ms < world.now_ms);
+    match idle_pairs.find(due) {
+        Some(pair) => Some(Action::Dial { pair }),
+        None => Some(Action::Tick { now_ms: timer_ms.into_iter().chain(redial_ms).min()? }),
+    }
+}
+
+/// Tells whether a replica that dials another has no link to it.
+fn is_idle(world: &World, scenario: &Scenario, (from, to): (usize, usize)) -> bool {
+    !world.links.iter().any(|link| {
+        let (dials, accepts) = scenario.dials[usize::from(link.pair)];
+        let ours = if (dials, accepts) == (from, to) { Some(0) } else { ((dials, accepts) == (to, from)).then_some(1) };
+        ours.is_some_and(|end| link.ends[end].is_open())
+    })
+}
+
+/// Everybody holds the same, durably, and says so on a link between each two that are linked.
+fn is_converged(world: &World, scenario: &Scenario, replicas: &Replicas) -> bool {
+    let facts: [_; REPLICAS_MAX] = std::array::from_fn(|at| replicas.facts(world.replicas[at]));
+    let same = facts[..scenario.writes.len()].iter().all(|other| {
+        (other.version, other.stored, other.content) == (facts[0].version, facts[0].version, facts[0].content)
+    });
+    let in_sync = |at: usize, end: End| matches!(end, End::Up(number) if facts[at].in_sync & (1 << number) != 0);
+    same && scenario.dials.iter().all(|(from, to)| {
+        world.links.iter().any(|link| {
+            let (dials, accepts) = scenario.dials[usize::from(link.pair)];
+            let joins = (dials, accepts) == (*from, *to) || (accepts, dials) == (*from, *to);
+            joins && in_sync(dials, link.ends[0]) && in_sync(accepts, link.ends[1])
+        })
+    })
+}
