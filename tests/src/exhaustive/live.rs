@@ -1,5 +1,7 @@
 //! One replica, run for real: inputs go in, and what it says comes out.
 
+use std::sync::Arc;
+
 use crdt_core::ReplicaId;
 use crdt_store::MemoryStore;
 use crdt_sync::{CloseReason, DocumentId, Event, Input as Told, LinkId, Now};
@@ -48,8 +50,8 @@ pub(super) struct Said {
 
 /// A replica and its store, with what a caller keeps about it.
 #[derive(Debug)]
-pub(super) struct Live<'a> {
-    scenario: &'a Scenario,
+pub(super) struct Live {
+    scenario: Arc<Scenario>,
     pub(super) index: usize,
     pub(super) host: Host,
     store: MemoryStore,
@@ -62,12 +64,12 @@ pub(super) struct Live<'a> {
     now: Now,
 }
 
-impl<'a> Live<'a> {
-    pub(super) fn start(scenario: &'a Scenario, index: usize) -> Self {
+impl Live {
+    pub(super) fn start(scenario: &Arc<Scenario>, index: usize) -> Self {
         let store = MemoryStore::new();
         let now = at(0);
         let host = start(scenario, index, now, &store);
-        Self { scenario, index, host, store, crashes: 0, written: 0, links: 0, now }
+        Self { scenario: Arc::clone(scenario), index, host, store, crashes: 0, written: 0, links: 0, now }
     }
 
     /// Takes in something that happens; `bytes` are those of the message, if it is one.
@@ -98,7 +100,7 @@ impl<'a> Live<'a> {
     /// Ends the life of the process and begins the next one, on what the store has.
     pub(super) fn crash(self, kept: u8) -> Self {
         self.host.crash(usize::from(kept));
-        let host = start(self.scenario, self.index, self.now, &self.store);
+        let host = start(&self.scenario, self.index, self.now, &self.store);
         Self { host, crashes: self.crashes + 1, links: 0, ..self }
     }
 

@@ -10,7 +10,7 @@ use super::replicas::{
     SNAPSHOT, StateId,
 };
 use super::scenario::Scenario;
-use super::settle::Settled;
+use super::settle::{Ends, Settled};
 use super::world::{Action, Turn, World};
 
 /// A scenario, and what has been learnt about it.
@@ -59,9 +59,12 @@ impl Replication {
             turn.act(*action);
             world = turn.world;
         }
-        story.push("-- faults stop".to_owned());
+        drop(replicas);
+        let ends = self.failing_end(&world).unwrap_or(Ends::AreTold);
+        story.push(format!("-- faults stop; ends of broken links: {ends:?}"));
+        let mut replicas = self.replicas();
         let mut turn = Turn { scenario: &self.scenario, replicas: &mut replicas, world, story: Some(&mut story) };
-        let ends_well = self.settled().ends_well(&mut turn);
+        let ends_well = self.settled().ends_well(&mut turn, ends);
         let fault = turn.world.fault;
         story.push(format!("-- ends well: {ends_well}, fault: {fault:?}"));
         story
@@ -101,9 +104,16 @@ impl Replication {
         if world.fault.is_some() {
             return true;
         }
-        let mut turn =
-            Turn { scenario: &self.scenario, replicas: &mut self.replicas(), world: world.clone(), story: None };
-        self.once(17, self.settled().ends_well(&mut turn))
+        self.once(17, self.failing_end(world).is_none())
+    }
+
+    /// Returns in which of the two ways a world does not end well.
+    fn failing_end(&self, world: &World) -> Option<Ends> {
+        [Ends::AreTold, Ends::FindOut].into_iter().find(|ends| {
+            let mut turn =
+                Turn { scenario: &self.scenario, replicas: &mut self.replicas(), world: world.clone(), story: None };
+            (*ends == Ends::AreTold || Settled::is_sample(world)) && !self.settled().ends_well(&mut turn, *ends)
+        })
     }
 
     fn is_concurrent(&self, world: &World) -> bool {

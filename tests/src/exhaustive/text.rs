@@ -17,6 +17,11 @@ struct Group {
 }
 
 impl Group {
+    /// Adds what stands between two signs; maps have no space before their first part.
+    fn add(&mut self, bytes: &[u8]) {
+        self.part.extend_from_slice(if self.part.is_empty() { bytes.trim_ascii_start() } else { bytes });
+    }
+
     fn end_part(&mut self) {
         self.sum = self.sum.wrapping_add(xxh3_128(&self.part));
         self.part.clear();
@@ -27,7 +32,11 @@ impl Group {
 pub(super) fn print(text: &str) -> u128 {
     let mut outer = Vec::new();
     let mut group = Group::default();
-    for byte in text.bytes() {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| b"{},[]()".contains(byte)) {
+        let byte = rest[at];
+        group.add(&rest[..at]);
+        rest = &rest[at + 1..];
         match byte {
             b'{' => outer.push(std::mem::take(&mut group)),
             b'}' => {
@@ -35,19 +44,20 @@ pub(super) fn print(text: &str) -> u128 {
                 let sum = group.sum;
                 group = outer.pop().expect("each closing brace has an opening one");
                 group.part.extend(sum.to_le_bytes());
-                continue;
             }
             b',' if group.ordered == 0 => group.end_part(),
-            b' ' if group.part.is_empty() => {}
-            byte => group.part.push(byte),
-        }
-        match byte {
-            b'[' | b'(' => group.ordered += 1,
-            b']' | b')' => group.ordered -= 1,
-            _ => {}
+            _ => {
+                group.part.push(byte);
+                match byte {
+                    b'[' | b'(' => group.ordered += 1,
+                    b']' | b')' => group.ordered -= 1,
+                    _ => {}
+                }
+            }
         }
     }
     assert!(outer.is_empty(), "each opening brace has a closing one");
+    group.add(rest);
     group.end_part();
     group.sum
 }
