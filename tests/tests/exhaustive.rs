@@ -17,37 +17,74 @@ fn remove() -> Op {
     op("s", Edit::RemoveElement(Value::from("x")))
 }
 
-#[test]
-fn tiny() {
-    let scenario = Scenario {
-        name: "two replicas, two writes",
-        writes: vec![vec![insert()], vec![insert()]],
-        dials: vec![(0, 1)],
-        config: Config::default(),
-        allowance: Allowance { dials: 1, ..Allowance::default() },
-    };
-    println!("{}", explore(scenario));
+fn run(name: &'static str, writes: Vec<Vec<Op>>, dials: Vec<(usize, usize)>, config: Config, allowance: Allowance) {
+    println!("{}", explore(Scenario { name, writes, dials, config, allowance }));
 }
 
 #[test]
 fn cut() {
-    let scenario = Scenario {
-        name: "two replicas, three writes, cut",
-        writes: vec![vec![insert(), remove()], vec![insert()]],
-        dials: vec![(0, 1)],
-        config: Config::default(),
-        allowance: Allowance { dials: 2, cuts: 1, ..Allowance::default() },
-    };
-    println!("{}", explore(scenario));
+    run("2 cut", vec![vec![insert(), remove()], vec![insert()]], vec![(0, 1)], Config::default(),
+        Allowance { dials: 2, cuts: 1, ..Allowance::default() });
+}
+#[test]
+fn line() {
+    run("line", vec![vec![insert()], vec![], vec![insert()]], vec![(0, 1), (2, 1)], Config::default(),
+        Allowance { dials: 1, cuts: 0, ..Allowance::default() });
+}
+#[test]
+fn line_cut() {
+    run("line cut", vec![vec![insert()], vec![], vec![insert()]], vec![(0, 1), (2, 1)], Config::default(),
+        Allowance { dials: 2, cuts: 1, ..Allowance::default() });
+}
+#[test]
+fn snapshots() {
+    let mut config = Config::default();
+    config.log_bytes_max = 0;
+    run("snapshots", vec![vec![insert(), remove()], vec![insert()]], vec![(0, 1)], config,
+        Allowance { dials: 2, cuts: 1, ..Allowance::default() });
+}
+#[test]
+fn both() {
+    run("both dial", vec![vec![insert()], vec![insert()]], vec![(0, 1), (1, 0)], Config::default(),
+        Allowance { dials: 1, cuts: 0, ..Allowance::default() });
+}
+#[test]
+fn both_cut() {
+    run("both dial, cut", vec![vec![insert()], vec![]], vec![(0, 1), (1, 0)], Config::default(),
+        Allowance { dials: 2, cuts: 1, ..Allowance::default() });
+}
+#[test]
+fn broken() {
+    run("broken links", vec![vec![insert()], vec![insert()]], vec![(0, 1)], Config::default(),
+        Allowance { dials: 2, losses: 1, repeats: 1, ..Allowance::default() });
+}
+#[test]
+fn credit() {
+    let mut config = Config::default();
+    config.in_flight_bytes_max = 1;
+    run("credit", vec![vec![insert(), remove()], vec![insert()]], vec![(0, 1)], config,
+        Allowance { dials: 2, cuts: 1, ticks: 1, ..Allowance::default() });
+}
+#[test]
+fn triangle() {
+    run("triangle", vec![vec![insert()], vec![], vec![]], vec![(0, 1), (1, 2), (2, 0)], Config::default(),
+        Allowance { dials: 1, ..Allowance::default() });
+}
+#[test]
+fn parts() {
+    let mut config = Config::default();
+    config.chunk_bytes_max = 1024;
+    let write = op("r", Edit::Write(Value::from("v".repeat(1500).as_str())));
+    run("parts", vec![vec![write.clone()], vec![write]], vec![(0, 1)], config,
+        Allowance { dials: 2, cuts: 1, ..Allowance::default() });
+}
+#[test]
+fn crash() {
+    run("2 crash", vec![vec![insert()], vec![insert()]], vec![(0, 1)], Config::default(),
+        Allowance { dials: 3, cuts: 1, crashes: 1, ..Allowance::default() });
 }
 #[test]
 fn cut_crash() {
-    let scenario = Scenario {
-        name: "two replicas, three writes, cut, crash",
-        writes: vec![vec![insert(), remove()], vec![insert()]],
-        dials: vec![(0, 1)],
-        config: Config::default(),
-        allowance: Allowance { dials: 3, cuts: 1, crashes: 1, ..Allowance::default() },
-    };
-    println!("{}", explore(scenario));
+    run("2 crash, cut", vec![vec![insert(), remove()], vec![insert()]], vec![(0, 1)], Config::default(),
+        Allowance { dials: 3, cuts: 1, crashes: 1, ..Allowance::default() });
 }

@@ -7,7 +7,7 @@ use crdt_store::MemoryStore;
 use crdt_sync::{CloseReason, DocumentId, Event, Input as Told, LinkId, Now};
 
 use super::scenario::Scenario;
-use super::text;
+use super::text::Printer;
 use crate::network::replica;
 use crate::script::WALL_MS;
 use crate::sim::{Effect, Host};
@@ -105,8 +105,9 @@ impl Live {
     }
 
     /// Returns a number for all that this replica's future can depend on.
-    pub(super) fn print(&self) -> u128 {
-        text::print(&format!("{:?}/{}/{}/{}", self.host, self.crashes, self.written, self.links))
+    pub(super) fn print(&self, printer: &mut Printer) -> u128 {
+        let Self { host, crashes, written, links, .. } = self;
+        printer.print(format_args!("{host:?}/{crashes}/{written}/{links}"))
     }
 
     fn write(&mut self) {

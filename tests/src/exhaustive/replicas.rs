@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::live::{Input, Live, MessageId, Said, document_id, replica_id};
 use super::scenario::Scenario;
+use super::text::Printer;
 
 /// The most replicas of a scenario.
 pub(super) const REPLICAS_MAX: usize = 3;
@@ -122,6 +123,7 @@ pub(super) struct Replicas {
     contents: HashMap<u64, u128>,
     /// Replicas as they were left behind by the last few steps: the next step often starts there.
     hot: VecDeque<(StateId, Live)>,
+    printer: Printer,
     /// How many steps were run for real, and how many were found the same by a second history.
     pub(super) run: u64,
     pub(super) confirmed: u64,
@@ -138,6 +140,7 @@ impl Replicas {
             by_bytes: HashMap::new(),
             contents: HashMap::new(),
             hot: VecDeque::new(),
+            printer: Printer::default(),
             run: 0,
             confirmed: 0,
         };
@@ -145,7 +148,8 @@ impl Replicas {
         for index in 0..scenario.writes.len() {
             let live = Live::start(scenario, index);
             let (facts, _) = replicas.look(&live, &[]);
-            first[index] = replicas.learn(live.print(), facts, index, None);
+            let print = live.print(&mut replicas.printer);
+            first[index] = replicas.learn(print, facts, index, None);
         }
         (replicas, first)
     }
@@ -202,12 +206,12 @@ impl Replicas {
             }
             None => self.replay(from, came, input),
         };
-        let print = live.print();
+        let print = live.print(&mut self.printer);
         self.run += 1;
         if also.is_some() && self.run.is_multiple_of(CONFIRM_EVERY) {
             let (other, other_said) = self.replay(from, also, input);
             assert!(
-                other.print() == print && other_said.sent == said.sent && other_said.closed == said.closed,
+                other.print(&mut self.printer) == print && other_said.sent == said.sent && other_said.closed == said.closed,
                 "two histories with the same text go on differently: the text says too little"
             );
             self.confirmed += 1;

@@ -4,67 +4,113 @@
 //! So what stands between braces is hashed part by part, and the hashes are added up. Brackets and
 //! parentheses keep their order. Names with braces in them would confuse this; scenarios have none.
 
+use std::fmt::{self, Write};
+
 use xxhash_rust::xxh3::xxh3_128;
 
-/// What has been read of a text between two braces.
-#[derive(Default)]
+/// Hashes texts, one after the other, in memory that is kept.
+#[derive(Debug, Default)]
+pub(super) struct Printer {
+    text: String,
+    /// The parts under way, those of the outer groups first.
+    parts: Vec<u8>,
+    /// The groups under way, outer ones first.
+    groups: Vec<Group>,
+}
+
+/// What stands between two braces, as far as it was read.
+#[derive(Debug)]
 struct Group {
-    part: Vec<u8>,
+    /// Where its part under way begins.
+    starts: usize,
     /// The hashes of the parts before.
     sum: u128,
-    /// How many brackets and parentheses are open.
+    /// How many brackets and parentheses are open in it.
     ordered: usize,
 }
 
-impl Group {
+impl Printer {
+    /// Hashes what is written.
+    pub(super) fn print(&mut self, value: fmt::Arguments<'_>) -> u128 {
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        text.write_fmt(value).expect("a string takes everything");
+        self.open();
+        let mut rest = text.as_bytes();
+        while let Some(at) = rest.iter().position(|byte| SIGN[usize::from(*byte)]) {
+            self.add(&rest[..at]);
+            self.sign(rest[at]);
+            rest = &rest[at + 1..];
+        }
+        self.add(rest);
+        self.text = text;
+        let print = self.close();
+        assert!(self.groups.is_empty(), "each opening brace has a closing one");
+        print
+    }
+
+    fn sign(&mut self, byte: u8) {
+        let ordered = &mut self.group().ordered;
+        match byte {
+            b'{' => return self.open(),
+            b'}' => {
+                let sum = self.close();
+                return self.parts.extend(sum.to_le_bytes());
+            }
+            b',' if *ordered == 0 => return self.end_part(),
+            b'[' | b'(' => *ordered += 1,
+            b']' | b')' => *ordered -= 1,
+            _ => {}
+        }
+        self.parts.push(byte);
+    }
+
     /// Adds what stands between two signs; maps have no space before their first part.
     fn add(&mut self, bytes: &[u8]) {
-        self.part.extend_from_slice(if self.part.is_empty() { bytes.trim_ascii_start() } else { bytes });
+        let begins = self.parts.len() == self.group().starts;
+        self.parts.extend_from_slice(if begins { bytes.trim_ascii_start() } else { bytes });
+    }
+
+    fn open(&mut self) {
+        self.groups.push(Group { starts: self.parts.len(), sum: 0, ordered: 0 });
+    }
+
+    fn close(&mut self) -> u128 {
+        self.end_part();
+        self.groups.pop().expect("each closing brace has an opening one").sum
     }
 
     fn end_part(&mut self) {
-        self.sum = self.sum.wrapping_add(xxh3_128(&self.part));
-        self.part.clear();
+        let starts = self.group().starts;
+        let hash = xxh3_128(&self.parts[starts..]);
+        self.parts.truncate(starts);
+        let sum = &mut self.group().sum;
+        *sum = sum.wrapping_add(hash);
+    }
+
+    fn group(&mut self) -> &mut Group {
+        self.groups.last_mut().expect("the whole text is a group")
     }
 }
 
-/// Hashes a text.
-pub(super) fn print(text: &str) -> u128 {
-    let mut outer = Vec::new();
-    let mut group = Group::default();
-    let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| b"{},[]()".contains(byte)) {
-        let byte = rest[at];
-        group.add(&rest[..at]);
-        rest = &rest[at + 1..];
-        match byte {
-            b'{' => outer.push(std::mem::take(&mut group)),
-            b'}' => {
-                group.end_part();
-                let sum = group.sum;
-                group = outer.pop().expect("each closing brace has an opening one");
-                group.part.extend(sum.to_le_bytes());
-            }
-            b',' if group.ordered == 0 => group.end_part(),
-            _ => {
-                group.part.push(byte);
-                match byte {
-                    b'[' | b'(' => group.ordered += 1,
-                    b']' | b')' => group.ordered -= 1,
-                    _ => {}
-                }
-            }
-        }
+/// Which bytes give a text its shape.
+const SIGN: [bool; 256] = {
+    let mut sign = [false; 256];
+    let mut at = 0;
+    while at < 7 {
+        sign[b"{},[]()"[at] as usize] = true;
+        at += 1;
     }
-    assert!(outer.is_empty(), "each opening brace has a closing one");
-    group.add(rest);
-    group.end_part();
-    group.sum
-}
+    sign
+};
 
 #[cfg(test)]
 mod tests {
-    use super::print;
+    use super::Printer;
+
+    fn print(text: &str) -> u128 {
+        Printer::default().print(format_args!("{text}"))
+    }
 
     #[test]
     fn order_counts_in_lists_and_not_in_maps() {
