@@ -85,7 +85,8 @@ impl Replication {
 
     fn each_two(&self, world: &World, property: u32, holds: impl Fn(&Facts, &Facts) -> bool) -> bool {
         let (states, replicas) = (self.states(world), self.replicas());
-        let mut pairs = states.iter().enumerate().flat_map(|(at, one)| states[at + 1..].iter().map(move |two| (*one, *two)));
+        let mut pairs =
+            states.iter().enumerate().flat_map(|(at, one)| states[at + 1..].iter().map(move |two| (*one, *two)));
         self.once(property, pairs.all(|(one, two)| holds(replicas.facts(one), replicas.facts(two))))
     }
 

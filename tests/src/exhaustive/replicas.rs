@@ -96,9 +96,8 @@ pub(super) const CUT_LOSS: Marks = 32;
 pub(super) const BROKEN_LINK: Marks = 64;
 
 /// The first byte of a frame, as docs/protocol.md numbers them.
-const KINDS: [&str; 13] = [
-    "?", "Hello", "Offer", "Delta", "Snapshot", "Begin", "Part", "Ack", "Credit", "Digest", "Reject", "Ping", "Pong",
-];
+const KINDS: [&str; 13] =
+    ["?", "Hello", "Offer", "Delta", "Snapshot", "Begin", "Part", "Ack", "Credit", "Digest", "Reject", "Ping", "Pong"];
 
 #[derive(Debug)]
 struct Known {
@@ -181,7 +180,9 @@ impl Replicas {
     pub(super) fn describe(&self, from: StateId, input: Input) -> String {
         let (_, said) = self.replay(from, self.known[from.0 as usize].came, input);
         let mut text = match input {
-            Input::Receive { link, message } => format!("Receive {} on {link}", name(&self.messages[message.0 as usize])),
+            Input::Receive { link, message } => {
+                format!("Receive {} on {link}", name(&self.messages[message.0 as usize]))
+            }
             other => format!("{other:?}"),
         };
         for (link, bytes) in &said.sent {
@@ -211,7 +212,9 @@ impl Replicas {
         if also.is_some() && self.run.is_multiple_of(CONFIRM_EVERY) {
             let (other, other_said) = self.replay(from, also, input);
             assert!(
-                other.print(&mut self.printer) == print && other_said.sent == said.sent && other_said.closed == said.closed,
+                other.print(&mut self.printer) == print
+                    && other_said.sent == said.sent
+                    && other_said.closed == said.closed,
                 "two histories with the same text go on differently: the text says too little"
             );
             self.confirmed += 1;
@@ -267,12 +270,7 @@ impl Replicas {
     }
 
     /// Runs a replica to `state`, whose last step is `last`, and gives it one more input.
-    fn replay(
-        &self,
-        state: StateId,
-        last: Option<(StateId, Input)>,
-        input: Input,
-    ) -> (Live, Said) {
+    fn replay(&self, state: StateId, last: Option<(StateId, Input)>, input: Input) -> (Live, Said) {
         let mut inputs = vec![input];
         let mut before = last;
         while let Some((state, input)) = before {
@@ -320,7 +318,11 @@ impl Replicas {
                 None => dots.push((index, counter, chain)),
             }
         }
-        let in_sync = live.host.endpoint.sessions().filter(|session| session.peer.is_some() && session.in_sync == session.documents);
+        let in_sync = live
+            .host
+            .endpoint
+            .sessions()
+            .filter(|session| session.peer.is_some() && session.in_sync == session.documents);
         let facts = Facts {
             version,
             stored: counters(&stored),
@@ -364,9 +366,10 @@ fn counters(version: &VersionVector) -> Counters {
 
 /// Tells whether a replica has found fault with an honest network.
 fn is_blame(said: &Said, has_broken_links: bool) -> bool {
-    let events = said.events.iter().any(|event| {
-        matches!(event, Event::Diverged { .. } | Event::IdentityConflict { .. } | Event::Refused { .. })
-    });
+    let events = said
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Diverged { .. } | Event::IdentityConflict { .. } | Event::Refused { .. }));
     let closes = said.closed.iter().any(|(_, reason)| {
         !matches!(
             reason,

@@ -112,7 +112,9 @@ fn next(world: &World, ends: Ends, scenario: &Scenario, replicas: &Replicas) -> 
                 End::Up(_) if !link.wires[end].is_empty() => {
                     return Some(Action::Deliver { link: number, to: end as u8 });
                 }
-                End::Up(_) if there == End::Closed || (there == End::Gone && ends == Ends::AreTold) => return Some(Action::Hear { link: number, end: end as u8 }),
+                End::Up(_) if there == End::Closed || (there == End::Gone && ends == Ends::AreTold) => {
+                    return Some(Action::Hear { link: number, end: end as u8 });
+                }
                 End::Ringing if there.is_open() => return Some(Action::Accept { link: number }),
                 _ => {}
             }
