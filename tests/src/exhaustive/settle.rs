@@ -49,7 +49,8 @@ impl Settled {
 
     /// Runs a world until all replicas hold the same; false if they never do. It may be told as a story.
     pub(super) fn ends_well(&mut self, turn: &mut Turn<'_>, ends: Ends) -> bool {
-        if turn.scenario.has_broken_links() {
+        let (left, allowed) = (turn.world.left, turn.scenario.allowance);
+        if (left.losses, left.repeats) != (allowed.losses, allowed.repeats) {
             renew_links(turn);
         }
         let ends_ms = turn.world.now_ms + SETTLED_AFTER_MS;
@@ -81,19 +82,15 @@ fn key(world: &World, ends: Ends) -> u64 {
     hash.finish()
 }
 
-/// Links that may have lost or repeated something do not count as healed before they are new.
+/// A link that may have lost or repeated something does not count as healed: each end hears of its end.
 fn renew_links(turn: &mut Turn<'_>) {
-    while let Some(link) = (0..).zip(&turn.world.links).find_map(|(number, link)| {
-        let end = (0..2).find(|end| link.ends[usize::from(*end)] != End::Gone)?;
-        Some(match link.ends[usize::from(end)] {
-            End::Up(_) => Some(Action::Hear { link: number, end }),
-            _ => None,
-        })
-    }) {
-        match link {
-            Some(action) => turn.act(action),
-            None => break,
-        }
+    let up = |world: &World| {
+        let links = (0..).zip(&world.links);
+        let mut ends = links.flat_map(|(number, link)| [(number, 0, link.ends[0]), (number, 1, link.ends[1])]);
+        ends.find_map(|(link, end, state)| matches!(state, End::Up(_)).then_some(Action::Hear { link, end }))
+    };
+    while let Some(hear) = up(&turn.world) {
+        turn.act(hear);
     }
 }
 
