@@ -144,11 +144,11 @@ impl Replicas {
             confirmed: 0,
         };
         let mut first = [StateId(0); REPLICAS_MAX];
-        for index in 0..scenario.writes.len() {
+        for (index, state) in first.iter_mut().enumerate().take(scenario.writes.len()) {
             let live = Live::start(scenario, index);
             let (facts, _) = replicas.look(&live, &[]);
             let print = live.print(&mut replicas.printer);
-            first[index] = replicas.learn(print, facts, index, None);
+            *state = replicas.learn(print, facts, index, None);
         }
         (replicas, first)
     }

@@ -235,8 +235,8 @@ impl Turn<'_> {
     pub(super) fn act(&mut self, action: Action) {
         self.world.marks = 0;
         match action {
-            Action::Write { at } => drop(self.input(usize::from(at), Input::Write)),
-            Action::Sync { at, count } => drop(self.input(usize::from(at), Input::Sync { count })),
+            Action::Write { at } => self.input(usize::from(at), Input::Write),
+            Action::Sync { at, count } => self.input(usize::from(at), Input::Sync { count }),
             Action::Crash { at, kept } => self.crash(usize::from(at), kept),
             Action::Dial { pair } => self.dial(pair),
             Action::Accept { link } => {
