@@ -1,6 +1,7 @@
 //! The replicas as tables: what each does in each of its states, found out when it is first asked.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use crdt_core::{Snapshot, VersionVector};
@@ -200,13 +201,17 @@ impl Replicas {
     fn find_out(&mut self, from: StateId, input: Input) -> Step {
         let origin = &self.known[from.0 as usize];
         let (came, also) = (origin.came, origin.also);
-        let (live, said) = match self.hot.iter().position(|(hot, _)| *hot == from) {
+        let run = catch_unwind(AssertUnwindSafe(|| match self.hot.iter().position(|(hot, _)| *hot == from) {
             Some(at) => {
                 let (_, live) = self.hot.remove(at).expect("it was just found");
                 self.take(live, input)
             }
             None => self.replay(from, came, input),
-        };
+        }));
+        let (live, said) = run.unwrap_or_else(|panic| {
+            eprintln!("a replica panicked after {:#?}", self.inputs(came, input));
+            resume_unwind(panic)
+        });
         let print = live.print(&mut self.printer);
         self.run += 1;
         if also.is_some() && self.run.is_multiple_of(CONFIRM_EVERY) {
@@ -271,18 +276,24 @@ impl Replicas {
 
     /// Runs a replica to `state`, whose last step is `last`, and gives it one more input.
     fn replay(&self, state: StateId, last: Option<(StateId, Input)>, input: Input) -> (Live, Said) {
+        let mut live = Live::start(&self.scenario, self.known[state.0 as usize].index);
+        let mut said = Said::default();
+        for input in self.inputs(last, input) {
+            (live, said) = self.take(live, input);
+        }
+        (live, said)
+    }
+
+    /// Lists what a replica was told on its way: all before `last`, that, and `input`.
+    fn inputs(&self, last: Option<(StateId, Input)>, input: Input) -> Vec<Input> {
         let mut inputs = vec![input];
         let mut before = last;
         while let Some((state, input)) = before {
             inputs.push(input);
             before = self.known[state.0 as usize].came;
         }
-        let mut live = Live::start(&self.scenario, self.known[state.0 as usize].index);
-        let mut said = Said::default();
-        for input in inputs.into_iter().rev() {
-            (live, said) = self.take(live, input);
-        }
-        (live, said)
+        inputs.reverse();
+        inputs
     }
 
     fn take(&self, mut live: Live, input: Input) -> (Live, Said) {
