@@ -10,7 +10,7 @@ use super::replicas::{
     SNAPSHOT, StateId,
 };
 use super::scenario::Scenario;
-use super::settle::{Ends, Settled};
+use super::settle::{Settled, Way};
 use super::world::{Action, Turn, World};
 
 /// A scenario, and what has been learnt about it.
@@ -60,11 +60,11 @@ impl Replication {
             world = turn.world;
         }
         drop(replicas);
-        let ends = self.failing_end(&world).unwrap_or(Ends::AreTold);
-        story.push(format!("-- faults stop; ends of broken links: {ends:?}"));
+        let way = self.failing_end(&world).unwrap_or(Way::Told);
+        story.push(format!("-- faults stop; followed: {way:?}"));
         let mut replicas = self.replicas();
         let mut turn = Turn { scenario: &self.scenario, replicas: &mut replicas, world, story: Some(&mut story) };
-        let ends_well = self.settled().ends_well(&mut turn, ends);
+        let ends_well = self.settled().ends_well(&mut turn, way);
         let fault = turn.world.fault;
         story.push(format!("-- ends well: {ends_well}, fault: {fault:?}"));
         story
@@ -108,12 +108,12 @@ impl Replication {
         self.once(17, self.failing_end(world).is_none())
     }
 
-    /// Returns in which of the two ways a world does not end well.
-    fn failing_end(&self, world: &World) -> Option<Ends> {
-        [Ends::AreTold, Ends::FindOut].into_iter().find(|ends| {
+    /// Returns in which way a world does not end well.
+    fn failing_end(&self, world: &World) -> Option<Way> {
+        [Way::Told, Way::Untold, Way::Rest].into_iter().find(|way| {
             let mut turn =
                 Turn { scenario: &self.scenario, replicas: &mut self.replicas(), world: world.clone(), story: None };
-            (*ends == Ends::AreTold || Settled::is_sample(world)) && !self.settled().ends_well(&mut turn, *ends)
+            (*way == Way::Told || Settled::is_sample(world)) && !self.settled().ends_well(&mut turn, *way)
         })
     }
 

@@ -93,6 +93,8 @@ pub(super) const DUPLICATE_IDENTITY: Marks = 8;
 pub(super) const CRASH_LOSS: Marks = 16;
 /// A link broke with messages on it.
 pub(super) const CUT_LOSS: Marks = 32;
+/// A replica gave up a link that was silent or took no data.
+pub(super) const TIMED_OUT: Marks = 128;
 /// A message vanished or came twice.
 pub(super) const BROKEN_LINK: Marks = 64;
 
@@ -257,6 +259,7 @@ impl Replicas {
             marks |= match reason {
                 CloseReason::DuplicateLink => DUPLICATE_LINK,
                 CloseReason::DuplicateIdentity => DUPLICATE_IDENTITY,
+                CloseReason::HelloTimeout | CloseReason::Dead | CloseReason::Stalled => TIMED_OUT,
                 _ => 0,
             };
         }

@@ -1,15 +1,19 @@
 //! Faults stop, and the world goes on until it is quiet: do all replicas hold the same then?
 //!
 //! What happens next is decided by the state alone, so worlds that meet go on together, and what
-//! has been seen to end well need not be followed again. From every 16th state the world is
-//! followed a second time, in which a broken link is never reported to an end that has not heard of it.
+//! has been seen to end well need not be followed again.
+//!
+//! Is it enough to get there? Not by giving up links that are sound: where each end hears of broken
+//! links at once and every message arrives before time goes on, no timer may end a link. From every
+//! 16th state the world is followed in two more ways: once with ends that are never told of a broken
+//! link, and once beyond the end, to see that what has come to rest stays so.
 
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::replicas::{REPLICAS_MAX, Replicas};
+use super::replicas::{REPLICAS_MAX, Replicas, TIMED_OUT};
 use super::scenario::Scenario;
 use super::world::{Action, End, Turn, World};
 
@@ -19,16 +23,21 @@ const SETTLED_AFTER_MS: u32 = 120_000;
 /// How long a pair waits before it dials again.
 const REDIAL_AFTER_MS: u32 = 1_000;
 
-/// Every so many states, one is followed with ends that are never told.
+/// Every so many states, one is followed in all ways.
 const SAMPLE_EVERY: u64 = 16;
 
-/// How an end comes to know that its link has broken.
+/// How long the world is watched once it has come to rest: longer than any wait for credit.
+const REST_MS: u32 = 31_000;
+
+/// How a world is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Ends {
-    /// At once.
-    AreTold,
-    /// Never: its timers must find out.
-    FindOut,
+pub(super) enum Way {
+    /// Ends hear at once that their link has broken.
+    Told,
+    /// They never do: their timers must find out.
+    Untold,
+    /// They do, and the world is watched for a while after it has come to rest.
+    Rest,
 }
 
 /// The worlds that are known to end well, as hashes of 64 bits.
@@ -42,13 +51,13 @@ impl Settled {
         self.known.len()
     }
 
-    /// Tells whether a world is one of those that are followed in the hard way too.
+    /// Tells whether a world is one of those that are followed in all ways.
     pub(super) fn is_sample(world: &World) -> bool {
-        key(world, Ends::FindOut).is_multiple_of(SAMPLE_EVERY)
+        key(world, Way::Untold).is_multiple_of(SAMPLE_EVERY)
     }
 
     /// Runs a world until all replicas hold the same; false if they never do. It may be told as a story.
-    pub(super) fn ends_well(&mut self, turn: &mut Turn<'_>, ends: Ends) -> bool {
+    pub(super) fn ends_well(&mut self, turn: &mut Turn<'_>, way: Way) -> bool {
         let (left, allowed) = (turn.world.left, turn.scenario.allowance);
         if (left.losses, left.repeats) != (allowed.losses, allowed.repeats) {
             renew_links(turn);
@@ -56,7 +65,7 @@ impl Settled {
         let ends_ms = turn.world.now_ms + SETTLED_AFTER_MS;
         let mut trail = Vec::new();
         loop {
-            let key = key(&turn.world, ends);
+            let key = key(&turn.world, way);
             if turn.story.is_none() && self.known.contains(&key) {
                 break;
             }
@@ -64,20 +73,28 @@ impl Settled {
             if turn.world.fault.is_some() || turn.world.now_ms > ends_ms {
                 return false;
             }
-            let Some(action) = next(&turn.world, ends, turn.scenario, turn.replicas) else { break };
+            let Some(action) = next(&turn.world, way, turn.scenario, turn.replicas) else {
+                if way == Way::Rest && !stays(turn) {
+                    return false;
+                }
+                break;
+            };
             if let Some(story) = &mut turn.story {
                 story.push(format!("{} ms: {action:?}", turn.world.now_ms));
             }
             turn.act(action);
+            if way != Way::Untold && turn.world.marks & TIMED_OUT != 0 {
+                return false;
+            }
         }
         self.known.extend(trail);
         true
     }
 }
 
-fn key(world: &World, ends: Ends) -> u64 {
+fn key(world: &World, way: Way) -> u64 {
     let mut hash = Xxh3::new();
-    ends.hash(&mut hash);
+    way.hash(&mut hash);
     world.place().hash(&mut hash);
     hash.finish()
 }
@@ -94,8 +111,31 @@ fn renew_links(turn: &mut Turn<'_>) {
     }
 }
 
+/// Watches a world that has come to rest: whatever is said, it must rest again, on the same links.
+fn stays(turn: &mut Turn<'_>) -> bool {
+    let ends_ms = turn.world.now_ms + REST_MS;
+    while let Some(now_ms) = turn.world.next_timer_ms(turn.scenario, turn.replicas).filter(|now_ms| *now_ms <= ends_ms)
+    {
+        let mut action = Some(Action::Tick { now_ms });
+        while let Some(next_action) = action {
+            if let Some(story) = &mut turn.story {
+                story.push(format!("{} ms, at rest: {next_action:?}", turn.world.now_ms));
+            }
+            turn.act(next_action);
+            if turn.world.fault.is_some() || turn.world.marks & TIMED_OUT != 0 {
+                return false;
+            }
+            action = next(&turn.world, Way::Rest, turn.scenario, turn.replicas);
+            if matches!(action, Some(Action::Tick { .. } | Action::Dial { .. })) {
+                return false;
+            }
+        }
+    }
+    true
+}
+
 /// Decides what happens next; `None` if all is well.
-fn next(world: &World, ends: Ends, scenario: &Scenario, replicas: &Replicas) -> Option<Action> {
+fn next(world: &World, way: Way, scenario: &Scenario, replicas: &Replicas) -> Option<Action> {
     for at in 0..scenario.writes.len() {
         let unsynced = replicas.facts(world.replicas[at]).unsynced;
         if unsynced > 0 {
@@ -109,7 +149,7 @@ fn next(world: &World, ends: Ends, scenario: &Scenario, replicas: &Replicas) -> 
                 End::Up(_) if !link.wires[end].is_empty() => {
                     return Some(Action::Deliver { link: number, to: end as u8 });
                 }
-                End::Up(_) if there == End::Closed || (there == End::Gone && ends == Ends::AreTold) => {
+                End::Up(_) if there == End::Closed || (there == End::Gone && way != Way::Untold) => {
                     return Some(Action::Hear { link: number, end: end as u8 });
                 }
                 End::Ringing if there.is_open() => return Some(Action::Accept { link: number }),
