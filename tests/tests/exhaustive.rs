@@ -93,6 +93,22 @@ fn replicas_without_logs_agree_by_snapshots() {
 }
 
 #[test]
+fn the_ends_of_a_line_without_logs_agree_by_snapshots() {
+    let usual = Allowance { dials: 1, ..Allowance::default() };
+    let mut config = Config::default();
+    // Room for one delta: some are sent as such, the others as a state.
+    config.log_bytes_max = 40;
+    let scenario = Scenario {
+        name: "three replicas in a line with short logs, three writes",
+        writes: vec![vec![insert(), remove()], vec![], vec![insert()]],
+        dials: vec![(0, 1), (2, 1)],
+        config,
+        allowance: allow(usual, Allowance { dials: 2, cuts: 1, ..usual }),
+    };
+    check(scenario, &[CONCURRENT, SNAPSHOT]);
+}
+
+#[test]
 fn replicas_that_dial_each_other_keep_one_link() {
     let usual = Allowance { dials: 2, cuts: 1, ..Allowance::default() };
     let scenario = Scenario {

@@ -180,6 +180,10 @@ impl Model for Replication {
                 model.each_two(world, 19, |one, two| one.version != two.version || one.content == two.content)
             }),
             Property::always("what others hold is durable where it was written", Self::shown_is_durable),
+            Property::always(
+                "while nothing fails, replicas that were linked stay so",
+                |model: &Self, world: &World| model.once(20, world.keeps_links(&model.scenario)),
+            ),
             Property::always(CONVERGES, Self::ends_well),
             Property::sometimes("concurrent writes", Self::is_concurrent),
             Property::sometimes("link cut with messages on it", |_, world| marked(world, CUT_LOSS)),

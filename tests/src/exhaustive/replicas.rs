@@ -44,7 +44,7 @@ pub(super) struct Facts {
     /// How many links it has had since it started.
     pub(super) links: u8,
     /// Its links that are in sync, by bit.
-    pub(super) in_sync: u64,
+    pub(super) in_sync: u128,
     /// When it must be told the time.
     pub(super) deadline_ms: Option<u64>,
 }
@@ -345,7 +345,7 @@ impl Replicas {
             written: live.written,
             unsynced: u8::try_from(live.host.unsynced().len()).expect("a scenario has few writes"),
             links: live.links,
-            in_sync: in_sync.fold(0, |bits, session| bits | 1 << session.link.0),
+            in_sync: in_sync.fold(0, |bits, session| bits | bit(session.link.0)),
             deadline_ms: live.host.endpoint.poll_timeout(),
         };
         (facts, fault)
@@ -372,6 +372,11 @@ impl Replicas {
         self.by_bytes.insert(bytes, id);
         id
     }
+}
+
+/// The bit of a link. Beyond 128 links nothing is in sync any more, which will be noticed.
+pub(super) fn bit(link: u64) -> u128 {
+    u32::try_from(link).ok().and_then(|link| 1_u128.checked_shl(link)).unwrap_or(0)
 }
 
 fn counters(version: &VersionVector) -> Counters {

@@ -13,7 +13,7 @@ use std::hash::{Hash, Hasher};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::replicas::{REPLICAS_MAX, Replicas, TIMED_OUT};
+use super::replicas::{REPLICAS_MAX, Replicas, TIMED_OUT, bit};
 use super::scenario::Scenario;
 use super::world::{Action, End, Turn, World};
 
@@ -186,7 +186,7 @@ fn is_converged(world: &World, scenario: &Scenario, replicas: &Replicas) -> bool
     let same = facts[..scenario.writes.len()].iter().all(|other| {
         (other.version, other.stored, other.content) == (facts[0].version, facts[0].version, facts[0].content)
     });
-    let in_sync = |at: usize, end: End| matches!(end, End::Up(number) if facts[at].in_sync & (1 << number) != 0);
+    let in_sync = |at: usize, end: End| matches!(end, End::Up(number) if facts[at].in_sync & bit(number.into()) != 0);
     same && scenario.dials.iter().all(|(from, to)| {
         world.links.iter().any(|link| {
             let (dials, accepts) = scenario.dials[usize::from(link.pair)];

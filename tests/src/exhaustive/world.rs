@@ -163,6 +163,21 @@ impl World {
         (&self.replicas, &self.links, self.now_ms, &self.dialled_ms, self.fault)
     }
 
+    /// Tells whether each two that have dialled still have a link that is sound at both ends, or
+    /// something has gone wrong that excuses them.
+    pub(super) fn keeps_links(&self, scenario: &Scenario) -> bool {
+        let untouched = Allowance { dials: 0, ..scenario.allowance };
+        let between = |pair: usize| {
+            let (from, to) = scenario.dials[pair];
+            (from.min(to), from.max(to))
+        };
+        self.left != untouched
+            || (0..scenario.dials.len()).filter(|pair| self.dialled_ms[*pair].is_some()).all(|pair| {
+                let mut links = self.links.iter().filter(|link| between(usize::from(link.pair)) == between(pair));
+                links.any(|link| link.ends.iter().all(|end| end.is_open()))
+            })
+    }
+
     /// Lists what can happen next.
     pub(super) fn actions(&self, scenario: &Scenario, replicas: &Replicas, actions: &mut Vec<Action>) {
         for at in 0..scenario.writes.len() {
