@@ -113,6 +113,8 @@ pub(crate) fn put(map: &mut MapMut<'_>, json: &Json) -> Result<(), ImportError> 
     let Json::Object(object) = json else {
         return Err(ImportError::NotAnObject { found: kind_of(json) });
     };
+    // Before its content: what is nested too deep would take the stack with it.
+    map.check()?;
     for (name, json) in object {
         put_entry(map, name, json)?;
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crdt_core::{ApplyError, Delta, DeltaLog, Document, Dot, Snapshot};
+use crdt_core::{ApplyError, Delta, DeltaLog, Document, Dot, EditError, ImportError, Snapshot};
 use crdt_tests::scene::{apply, commit, observer};
 use crdt_tests::{WALL_MS, assert_same, coalesce_all, replica};
 
@@ -94,4 +94,21 @@ fn a_latecomer_that_continues_a_range_is_not_coalesced_with_what_lies_beyond_it(
     let mut fresh = observer(&Snapshot::empty());
     let _ = merged.iter().filter(|delta| fresh.apply(delta).is_ok()).count();
     assert!(fresh.root().set("s").is_none(), "whoever lacks the removed element must not get it");
+}
+
+/// JSON was descended to its last level before the limit was looked at, so a value some thousand
+/// levels deep took the stack with it. (No text is that deep: readers of JSON refuse it first.)
+#[test]
+fn json_far_too_deep_is_refused_before_it_takes_the_stack() {
+    let mut json = serde_json::Value::Null;
+    for _ in 0..20_000 {
+        json = serde_json::Value::from_iter([("a", json)]);
+    }
+    let mut document = Document::new(replica(1));
+    let refused = document.transact(WALL_MS).root().put_json(&json);
+    assert_eq!(refused, Err(ImportError::Edit(EditError::TooDeep)));
+    // Nor may dropping the value.
+    while let Some(inner) = json.get_mut("a") {
+        json = inner.take();
+    }
 }

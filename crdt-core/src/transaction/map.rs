@@ -104,6 +104,11 @@ impl<'t> MapMut<'t> {
         json::put(&mut self.reborrow(), object)
     }
 
+    /// Tells whether anything can be written here at all: names and nesting are within their limits.
+    pub(crate) fn check(&self) -> Result<(), EditError> {
+        self.scope.check()
+    }
+
     pub(super) fn into_map(self, name: &str) -> MapMut<'t> {
         let depth = self.depth + 1;
         let (scope, seen, delta) = self.into_child(Kind::Map, name);
