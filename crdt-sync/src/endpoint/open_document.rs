@@ -180,11 +180,13 @@ impl OpenDocument {
     /// Merges the whole state of a peer. `Ok(None)` if all of it was here already.
     pub(crate) fn merge(&mut self, snapshot: &Snapshot) -> Result<Option<Taken>, MergeError> {
         let version = snapshot.version();
-        let covered = self.version().covers_all(&version);
-        let changes = self.document.merge(snapshot)?;
-        if covered {
-            return Ok(None);
+        if self.version().covers_all(&version) {
+            // Nothing new can be in it. Merged nevertheless, the state of a liar would change ours
+            // with nothing to make durable: memory and store would differ.
+            let conflict = self.document.frontier().conflict_with(&snapshot.frontier());
+            return conflict.map_or(Ok(None), |dot| Err(MergeError::IdentityConflict { dot }));
         }
+        let changes = self.document.merge(snapshot)?;
         self.log.rebase(&version);
         self.rebases += 1;
         // Rebasing may have moved another delta to the position.
@@ -264,6 +266,8 @@ impl OpenDocument {
 
 #[cfg(test)]
 mod tests {
+    use crdt_core::codec::Encode;
+
     use super::*;
 
     fn write(document: &mut OpenDocument) {
@@ -290,5 +294,37 @@ mod tests {
         drop(second);
         assert!(kept.upgrade().is_none(), "nothing is kept for nobody");
         assert_eq!(*document.snapshot_frame(&snapshot, &version), *first);
+    }
+
+    /// Found by the fuzz target `frame`: such a snapshot took out all entries in memory, and nothing
+    /// was made durable, because the version stayed the same.
+    #[test]
+    fn a_snapshot_at_our_own_version_changes_nothing_whatever_it_holds() {
+        let id = DocumentId::new("d").unwrap();
+        let mut document = OpenDocument::new(DocumentIndex(0), id, ReplicaId::from_u128(1));
+        write(&mut document);
+        let before = document.document().snapshot();
+        let mut bytes = vec![3];
+        before.frontier().encode(&mut bytes);
+        bytes.put_bytes(&[0; 2 + 16]);
+        let nothing = Snapshot::decode(&bytes).unwrap();
+        assert_eq!((nothing.version(), nothing.root().len()), (before.version(), 0));
+
+        assert!(matches!(document.merge(&nothing), Ok(None)));
+        assert_eq!(document.document().snapshot(), before);
+    }
+
+    #[test]
+    fn a_snapshot_that_is_covered_still_shows_an_identity_that_was_used_twice() {
+        let id = DocumentId::new("d").unwrap();
+        let mut document = OpenDocument::new(DocumentIndex(0), id, ReplicaId::from_u128(1));
+        write(&mut document);
+        let mut other = Document::new(ReplicaId::from_u128(1));
+        let mut transaction = other.transact(0);
+        transaction.register("r").set("another life").unwrap();
+        assert!(transaction.commit().is_some());
+
+        let conflict = document.merge(&other.snapshot()).unwrap_err();
+        assert!(matches!(conflict, MergeError::IdentityConflict { .. }));
     }
 }
