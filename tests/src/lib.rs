@@ -12,6 +12,7 @@
 
 pub mod exhaustive;
 pub mod forge;
+pub mod fuzz;
 pub mod golden;
 pub mod law;
 pub mod mutate;
