@@ -20,6 +20,9 @@ use super::world::{Action, End, Turn, World};
 /// How long it may take. A silent link is noticed after 45 s.
 const SETTLED_AFTER_MS: u32 = 120_000;
 
+/// How many steps it may take: so that a timer that is always due ends the search.
+const STEPS_MAX: usize = 5_000;
+
 /// How long a pair waits before it dials again.
 const REDIAL_AFTER_MS: u32 = 1_000;
 
@@ -70,7 +73,7 @@ impl Settled {
                 break;
             }
             trail.push(key);
-            if turn.world.fault.is_some() || turn.world.now_ms > ends_ms {
+            if turn.world.fault.is_some() || turn.world.now_ms > ends_ms || trail.len() > STEPS_MAX {
                 return false;
             }
             let Some(action) = next(&turn.world, way, turn.scenario, turn.replicas) else {
@@ -161,13 +164,16 @@ fn next(world: &World, way: Way, scenario: &Scenario, replicas: &Replicas) -> Op
         return None;
     }
     let idle = |pair: &u8| is_idle(world, scenario, scenario.dials[usize::from(*pair)]);
-    let mut idle_pairs = (0..scenario.dials.len() as u8).filter(idle).peekable();
-    let timer_ms = world.next_timer_ms(scenario, replicas);
-    let redial_ms = idle_pairs.peek().map(|_| world.now_ms + REDIAL_AFTER_MS);
-    let due = |pair: &u8| world.dialled_ms[usize::from(*pair)].is_none_or(|dialled_ms| dialled_ms < world.now_ms);
-    match idle_pairs.find(due) {
-        Some(pair) => Some(Action::Dial { pair }),
-        None => Some(Action::Tick { now_ms: timer_ms.into_iter().chain(redial_ms).min()? }),
+    let due_ms =
+        |pair: u8| world.dialled_ms[usize::from(pair)].map_or(world.now_ms, |dialled_ms| dialled_ms + REDIAL_AFTER_MS);
+    let idle_pairs = (0..scenario.dials.len() as u8).filter(idle);
+    let redial = idle_pairs.map(|pair| (due_ms(pair), pair)).min();
+    match redial {
+        Some((due_ms, pair)) if due_ms <= world.now_ms => Some(Action::Dial { pair }),
+        redial => {
+            let timer_ms = world.next_timer_ms(scenario, replicas);
+            Some(Action::Tick { now_ms: timer_ms.into_iter().chain(redial.map(|(due_ms, _)| due_ms)).min()? })
+        }
     }
 }
 
