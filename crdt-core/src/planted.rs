@@ -92,6 +92,10 @@ bugs! {
     PartOfLog,
     /// The credit of a delta that was known already is never returned.
     LeakCredit,
+    /// More is sent than there is credit for.
+    IgnoreWindow,
+    /// A delta of one transaction is applied, and neither logged nor stored.
+    ApplyWithoutWrite,
     /// A document that has become durable is not looked at again.
     LostWakeup,
     /// Digests are compared whatever the versions are.

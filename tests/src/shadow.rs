@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crdt_core::{Changed, Changes, Value};
+use crdt_core::{Change, Changed, Changes, Value};
 
 use crate::view::View;
 
@@ -25,6 +25,15 @@ impl Shadow {
     /// # Panics
     /// If an element is reported as gained that was there, or as lost that was not.
     pub fn follow(&mut self, changes: &Changes) {
+        let contradiction = self.take_in(changes).err();
+        assert_eq!(contradiction, None, "gained what was there, or lost what was not");
+    }
+
+    /// Takes in what was reported.
+    ///
+    /// # Errors
+    /// An element that is reported as gained and was there, or as lost and was not.
+    pub fn take_in(&mut self, changes: &Changes) -> Result<(), Change> {
         for change in changes.iter() {
             let path = change.path.to_string();
             match &change.what {
@@ -41,15 +50,20 @@ impl Shadow {
                     self.counters.remove(&path);
                 }
                 Changed::Inserted(value) => {
-                    assert!(self.elements.insert((path, value.clone())), "gained what was there: {change:?}");
+                    if !self.elements.insert((path, value.clone())) {
+                        return Err(change.clone());
+                    }
                 }
                 Changed::Removed(value) => {
-                    assert!(self.elements.remove(&(path, value.clone())), "lost what was not there: {change:?}");
+                    if !self.elements.remove(&(path, value.clone())) {
+                        return Err(change.clone());
+                    }
                 }
                 Changed::Created | Changed::Cleared => {}
                 other => panic!("a change that the shadow does not know: {other:?}"),
             }
         }
+        Ok(())
     }
 
     /// Reads the same off a view.

@@ -14,7 +14,7 @@ const SEEDS: u64 = 4_000;
 #[test]
 fn no_promise_is_broken_under_any_mix_of_faults() {
     let (from, seeds) = (from_env("SIM_FROM").unwrap_or(0), from_env("SIM_SEEDS").unwrap_or(SEEDS));
-    println!("seeds {from} to {}", from + seeds - 1);
+    println!("{seeds} seeds from {from}");
     let tally = sweep(from, seeds).unwrap_or_else(|failure| panic!("{failure}"));
     println!("{tally}");
     if seeds >= SEEDS {

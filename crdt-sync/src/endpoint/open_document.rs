@@ -174,6 +174,7 @@ impl OpenDocument {
     pub(crate) fn apply(&mut self, delta: Delta) -> Result<Option<Taken>, ApplyError> {
         let covered = delta.is_covered_by(self.version());
         let changes = self.document.apply(&delta)?;
+        let covered = covered || (is_planted(Bug::ApplyWithoutWrite) && delta.len() == 1);
         Ok((!covered).then(|| self.append(delta, changes)))
     }
 

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
 
 #[cfg(planted_bugs)]
 mod hunt {
+    use std::collections::BTreeSet;
     use std::process::ExitCode;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Mutex, PoisonError};
@@ -28,6 +29,9 @@ mod hunt {
     use crdt_core::planted::{Bug, plant};
     use crdt_tests::sim::oracle::Violation;
     use crdt_tests::sim::{Plan, simulate};
+
+    /// Seeds that must be clean before anything is planted.
+    const CONTROL_SEEDS: u64 = 300;
 
     /// Looks for planted bugs.
     #[derive(clap::Parser)]
@@ -43,12 +47,16 @@ mod hunt {
     type Find = (Bug, Option<(u64, Violation)>);
 
     pub(super) fn all(Arguments { only, seeds }: &Arguments) -> ExitCode {
+        if let Some((seed, violation)) = look_for(None, CONTROL_SEEDS) {
+            println!("seed {}: {violation}, with nothing planted", seed - 1);
+            return ExitCode::FAILURE;
+        }
         let bugs: Vec<Bug> = Bug::ALL.iter().copied().filter(|bug| format!("{bug:?}").contains(only)).collect();
         let next = AtomicUsize::new(0);
         let finds: Mutex<Vec<Find>> = Mutex::default();
         let work = || {
             while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let find = (*bug, look_for(*bug, *seeds));
+                let find = (*bug, look_for(Some(*bug), *seeds));
                 finds.lock().unwrap_or_else(PoisonError::into_inner).push(find);
             }
         };
@@ -63,8 +71,8 @@ mod hunt {
     }
 
     /// Runs seeds until one breaks a promise; returns how many it took.
-    fn look_for(bug: Bug, seeds: u64) -> Option<(u64, Violation)> {
-        plant(Some(bug));
+    fn look_for(bug: Option<Bug>, seeds: u64) -> Option<(u64, Violation)> {
+        plant(bug);
         let found = (0..seeds).find_map(|seed| Some((seed + 1, simulate(&Plan::from_seed(seed)).violation?)));
         plant(None);
         found
@@ -80,7 +88,13 @@ mod hunt {
             println!("| {} | {seeds} | {check} |", bug.what().trim());
         }
         let hidden = finds.iter().filter(|(_, found)| found.is_none()).count();
-        println!("\n{} bugs planted, {} found", finds.len(), finds.len() - hidden);
+        let caught: BTreeSet<_> = finds.iter().filter_map(|(_, found)| Some(found.as_ref()?.1.check)).collect();
+        println!(
+            "\n{} checks have caught one first; {} bugs planted, {} found",
+            caught.len(),
+            finds.len(),
+            finds.len() - hidden
+        );
         if hidden == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }

@@ -5,8 +5,9 @@
 //! moves the first few into the store, and [`Host::crash`] drops the rest with the endpoint.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use crdt_core::{ReplicaId, Snapshot};
+use crdt_core::{Delta, ReplicaId, Snapshot};
 use crdt_store::{Checkpoint, Lease, MemoryStore};
 use crdt_sync::{
     CloseReason, Config, DocumentId, Endpoint, Event, Input, LinkId, Now, OpenError, Output, Stored, Ticket, Write,
@@ -131,10 +132,14 @@ fn put(lease: &Lease, document: &DocumentId, write: Write) {
     let due = lease.append(document.as_str(), &delta).expect("writes come in the order of the log");
     if due == Checkpoint::Due {
         let stored = lease.store().load(document.as_str()).expect("it was just written");
-        let mut folded: Snapshot = stored.snapshot;
-        for delta in &stored.deltas {
-            folded.apply(delta).expect("what was stored applies in order");
-        }
-        lease.replace(document.as_str(), folded);
+        lease.replace(document.as_str(), folded(stored.snapshot, &stored.deltas));
     }
+}
+
+/// Returns a snapshot with the deltas after it.
+pub(crate) fn folded(mut snapshot: Snapshot, deltas: &[Arc<Delta>]) -> Snapshot {
+    for delta in deltas {
+        snapshot.apply(delta).expect("what was stored applies in order");
+    }
+    snapshot
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crdt_core::{Delta, Document, Dot, ReplicaId, VersionVector};
+use crdt_core::{Changes, Delta, Digest, Document, Dot, ReplicaId, Snapshot, VersionVector};
 use crdt_sync::{DocumentId, FrameSummary, LinkId, Write};
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
@@ -105,6 +105,8 @@ pub struct Oracle {
 struct Known {
     /// By document: the version last seen.
     versions: Vec<VersionVector>,
+    /// By document: the digest last seen.
+    digests: Vec<Digest>,
     /// By document: what its store holds.
     durable: Vec<VersionVector>,
     /// By document: what it has reported.
@@ -119,6 +121,7 @@ impl Oracle {
     pub fn new(hosts: usize, ids: Vec<DocumentId>, seed: u64) -> Self {
         let known = || Known {
             versions: vec![VersionVector::new(); ids.len()],
+            digests: vec![Digest::default(); ids.len()],
             durable: vec![VersionVector::new(); ids.len()],
             shadows: ids.iter().map(|_| Shadow::default()).collect(),
             said: BTreeMap::new(),
@@ -157,8 +160,7 @@ impl Oracle {
         }
         let dot = single(delta);
         match self.truths[document].content(dot) {
-            // Its own commit is entered right behind this.
-            None => Ok(()),
+            None => broken(Check::NoInvention, format!("{dot} was never spent")),
             Some(content) if content == content_of(delta) => Ok(()),
             Some(_) => broken(Check::OneContent, format!("{dot} stands for another transaction too")),
         }
@@ -179,7 +181,11 @@ impl Oracle {
     /// The check that failed, and how.
     pub fn observe(&mut self, host: usize, number: usize, document: &Document) -> Result<(), Broken> {
         let version = document.version();
-        let before = std::mem::replace(&mut self.hosts[host].versions[number], version.clone());
+        let known = &mut self.hosts[host];
+        let before = std::mem::replace(&mut known.versions[number], version.clone());
+        if std::mem::replace(&mut known.digests[number], document.digest()) == document.digest() && before == version {
+            return Ok(());
+        }
         if !version.covers_all(&before) {
             return broken(Check::NoRegress, format!("{version:?} after {before:?}"));
         }
@@ -223,8 +229,12 @@ impl Oracle {
     }
 
     /// Takes in what a replica reports to its application.
-    pub fn reported(&mut self, host: usize, document: usize, changes: &crdt_core::Changes) {
-        self.hosts[host].shadows[document].follow(changes);
+    ///
+    /// # Errors
+    /// The check that failed, and how.
+    pub fn reported(&mut self, host: usize, document: usize, changes: &Changes) -> Result<(), Broken> {
+        let contradiction = self.hosts[host].shadows[document].take_in(changes).err();
+        contradiction.map_or(Ok(()), |change| broken(Check::Reports, format!("{change:?}")))
     }
 
     /// A replica has stopped, and what was not durable with it; returns how many transactions that were.
@@ -246,11 +256,21 @@ impl Oracle {
         let known = &mut self.hosts[host];
         self.truths.iter_mut().for_each(|truth| truth.restart(replica_of(host)));
         known.versions.fill(VersionVector::new());
+        known.digests.fill(Digest::default());
         known.shadows.iter_mut().for_each(|shadow| *shadow = Shadow::default());
         for (id, document) in documents {
             let number = self.ids.iter().position(|known| known == id).expect("only documents of the plan are stored");
             known.versions[number] = document.version();
+            known.digests[number] = document.digest();
             known.shadows[number] = Shadow::of(&View::of(document.root()));
+            let truth = &mut self.truths[number];
+            let is_other = match truth.events(&document.version()) {
+                Ok(events) => truth.digest(events, document.digest()).is_some(),
+                Err(_) => true,
+            };
+            if is_other {
+                return broken(Check::Reopens, format!("d{number} holds something else than it did"));
+            }
         }
         if known.versions != known.durable {
             let detail = format!("opened {:?}, durable {:?}", known.versions, known.durable);
@@ -330,7 +350,8 @@ impl Oracle {
         };
         let peer = self.hosts[from.0].said.get(&from.1);
         let Some(document) = peer.and_then(|said| said.handles.get(&handle)).copied() else { return };
-        let heard = self.hosts[to.0].said.entry(to.1).or_default().heard.entry(document).or_default();
+        let Some(said) = self.hosts[to.0].said.get_mut(&to.1) else { return };
+        let heard = said.heard.entry(document).or_default();
         counters.into_iter().for_each(|(replica, counter)| heard.raise(replica, counter));
     }
 
@@ -357,8 +378,12 @@ impl Oracle {
     ///
     /// # Errors
     /// The check that failed, and how.
-    pub fn in_sync(&self, host: usize, peer: usize, document: usize) -> Result<(), Broken> {
-        let version = &self.hosts[host].versions[document];
+    pub fn in_sync(
+        &self,
+        (host, peer): (usize, usize),
+        document: usize,
+        version: &VersionVector,
+    ) -> Result<(), Broken> {
         for who in [host, peer] {
             let durable = &self.hosts[who].durable[document];
             if !durable.covers_all(version) {
@@ -373,8 +398,11 @@ impl Oracle {
     ///
     /// # Errors
     /// The check that failed, and how.
-    pub fn conclude(&self, host: usize, number: usize, document: &Document) -> Result<(), Broken> {
+    pub fn conclude(&self, host: usize, number: usize, document: &Document, stored: &Snapshot) -> Result<(), Broken> {
         let (version, all) = (document.version(), self.truths[number].version());
+        if stored.encode() != document.snapshot().encode() {
+            return broken(Check::Reopens, format!("the store of host {host} holds another d{number} than its memory"));
+        }
         for known in &self.hosts {
             if !version.covers_all(&known.durable[number]) {
                 return broken(Check::NothingLost, format!("{version:?} lacks some of {:?}", known.durable[number]));

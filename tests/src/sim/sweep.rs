@@ -1,16 +1,15 @@
 //! Many seeds on all cores, and what to say about the first that fails.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
 
-use super::oracle::{Check, Violation};
+use super::oracle::Violation;
 use super::plan::Plan;
 use super::shrink::shrink;
 use super::tally::Tally;
-use super::trace::{Detail, Trace};
+use super::trace::Detail;
 use super::world::{Outcome, World};
 
 /// A run that broke a promise, made small.
@@ -39,25 +38,16 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Runs one plan; a panic is a violation like any other.
+/// Runs one plan.
 #[must_use]
 pub fn simulate(plan: &Plan) -> Outcome {
-    run(plan, Detail::Hash)
+    World::new(plan, Detail::Hash).run()
 }
 
 /// Runs one plan, and keeps the trace as text.
 #[must_use]
 pub fn simulate_traced(plan: &Plan) -> Outcome {
-    run(plan, Detail::Text)
-}
-
-fn run(plan: &Plan, detail: Detail) -> Outcome {
-    catch_unwind(AssertUnwindSafe(|| World::new(plan, detail).run())).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text");
-        let violation = Violation { at_ms: 0, check: Check::NoPanic, detail: text.to_owned() };
-        Outcome { violation: Some(violation), tally: Tally::default(), trace: Trace::new(detail) }
-    })
+    World::new(plan, Detail::Text).run()
 }
 
 /// Runs seeds `first..first + count` on all cores, until one fails; returns the lowest that was seen to.

@@ -8,11 +8,12 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crdt_core::{EditError, Transaction, VersionVector};
 use crdt_sync::{DocumentId, Input, SessionStatus, TransactError};
 
-use super::host::Host;
+use super::host::{Host, folded};
 use super::machine::Machine;
 use super::oracle::{Broken, Check, Oracle, Violation, broken, replica_of};
 use super::plan::{Action, Ending, Plan, Step};
@@ -33,12 +34,12 @@ use turn::Commit;
 /// The longest wait of the protocol is 45 s, and a link that dies of it may be one of several in a line.
 const MEND_MS_MAX: u64 = 300_000;
 
-/// How long writes may take to get everywhere once all is mended: less than any wait after which a
-/// link would be given up, so that nothing is rescued by a new one.
+/// How long writes may take to get everywhere once all is mended. No link may be lost meanwhile, so
+/// nothing is rescued by a new one.
 const SPREAD_MS_MAX: u64 = 60_000;
 
-/// How many writes have to get everywhere then.
-const LAST_WRITES: usize = 12;
+/// How long all must stay well after that: beyond every wait of the protocol.
+const REST_MS: u64 = 50_000;
 
 /// How often the end is looked for.
 const LOOK_EVERY_MS: u64 = 500;
@@ -102,6 +103,8 @@ pub struct World<'p> {
     trace: Trace,
     /// Everybody was equal, and all links alive: from now on they have to stay so.
     is_mended: bool,
+    /// Everybody is equal once more, and must be so then.
+    rests_until_ms: Option<u64>,
     /// When everybody must be equal.
     deadline_ms: u64,
     is_over: bool,
@@ -136,15 +139,20 @@ impl<'p> World<'p> {
             tally: Tally { seeds: 1, ..Tally::default() },
             trace: Trace::new(detail),
             is_mended: false,
+            rests_until_ms: None,
             deadline_ms: 0,
             is_over: false,
         }
     }
 
-    /// Lets everything happen.
+    /// Lets everything happen; a panic is a broken promise like any other.
     #[must_use]
     pub fn run(mut self) -> Outcome {
-        let result = self.go_on();
+        let result = catch_unwind(AssertUnwindSafe(|| self.go_on())).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text");
+            broken(Check::NoPanic, text.to_owned())
+        });
         let violation = result.err().map(|Broken { check, detail }| Violation { at_ms: self.now_ms, check, detail });
         Outcome { violation, tally: self.tally, trace: self.trace }
     }
@@ -258,9 +266,15 @@ impl<'p> World<'p> {
         }
         match self.is_unfinished() {
             Some(why) if self.now_ms > self.deadline_ms => return broken(Check::Converges, why),
-            None if self.is_mended => {
+            None if self.rests_until_ms.is_some_and(|until_ms| self.now_ms >= until_ms) => {
                 self.is_over = true;
                 return self.conclude();
+            }
+            None if self.is_mended => {
+                let until_ms = *self.rests_until_ms.get_or_insert(self.now_ms + REST_MS);
+                self.deadline_ms = until_ms + SPREAD_MS_MAX;
+                self.enter(until_ms.max(self.now_ms + LOOK_EVERY_MS), Happening::Look);
+                return Ok(());
             }
             None => self.write_once_more()?,
             Some(_) => {}
@@ -272,12 +286,12 @@ impl<'p> World<'p> {
     /// All is well: now writes have to get everywhere by themselves, and no link may be lost over it.
     fn write_once_more(&mut self) -> Result<(), Broken> {
         self.is_mended = true;
-        self.machines.iter_mut().for_each(|machine| machine.fails_next = false);
         self.deadline_ms = self.now_ms + SPREAD_MS_MAX;
-        for number in 0..LAST_WRITES {
-            let (host, edit) = (self.choices.below(self.machines.len()), Edit::Add(1));
-            let op = Op { map: vec!["a"], name: "last", edit };
-            self.write(host, number % self.ids.len(), &[op], Ending::Commit)?;
+        let (hosts, documents) = (self.machines.len(), self.ids.len());
+        for number in 0..hosts * documents {
+            let (host, document) = (number % hosts, number / hosts);
+            let op = Op { map: vec!["a"], name: "last", edit: Edit::Add(1) };
+            self.write(host, document, &[op], Ending::Commit)?;
         }
         Ok(())
     }
@@ -320,8 +334,10 @@ impl<'p> World<'p> {
                 format!("d{document} is the same everywhere")
             });
             for (host, machine) in self.machines.iter().enumerate() {
-                if let Some(open) = machine.host.as_ref().and_then(|host| host.endpoint.document(id)) {
-                    self.oracle.conclude(host, document, open)?;
+                let open = machine.host.as_ref().and_then(|host| host.endpoint.document(id));
+                let stored = machine.store.load(id.as_str()).map(|held| folded(held.snapshot, &held.deltas));
+                if let (Some(open), Some(stored)) = (open, stored) {
+                    self.oracle.conclude(host, document, open, &stored)?;
                 }
             }
         }

@@ -33,10 +33,11 @@ impl World<'_> {
     fn tamper(&mut self, fault: Fault) -> bool {
         // Most lanes are empty at most times: one with enough messages is looked for.
         let least = if fault.kind == FaultKind::Swap { 2 } else { 1 };
-        let full = |wire: &Wire, end: usize| wire.lanes[end].messages.len() >= least && !wire.is_lost;
+        let full = |wire: &Wire, end: usize| wire.lanes[end].messages.len() >= least;
         let lanes: Vec<(WireNumber, usize)> = self
             .wires
             .iter()
+            .filter(|(number, _)| self.is_whole(**number))
             .flat_map(|(number, wire)| (0..2).filter(|end| full(wire, *end)).map(|end| (*number, end)))
             .collect();
         let Some((number, end)) = lanes.get(fault.at % lanes.len().max(1)).copied() else { return false };
@@ -45,7 +46,10 @@ impl World<'_> {
         let lane = &mut wire.lanes[end];
         let at = fault.with % (lane.messages.len() + 1 - least);
         match fault.kind {
-            FaultKind::Drop => lane.drop_at(at),
+            FaultKind::Drop => {
+                lane.drop_at(at);
+                self.tally.messages_lost += 1;
+            }
             FaultKind::Duplicate => {
                 lane.double(at);
                 let at_ms = lane.last_ms;
@@ -57,8 +61,7 @@ impl World<'_> {
     }
 
     fn break_wire(&mut self, fault: Fault) -> bool {
-        let live: Vec<WireNumber> =
-            self.wires.keys().copied().filter(|wire| self.is_up_at(*wire, 0) || self.is_up_at(*wire, 1)).collect();
+        let live: Vec<WireNumber> = self.wires.keys().copied().filter(|wire| self.is_whole(*wire)).collect();
         let Some(number) = live.get(fault.at % live.len().max(1)).copied() else { return false };
         let wire = self.wires.get_mut(&number).expect("it is live");
         if fault.kind == FaultKind::Delay {
@@ -90,6 +93,7 @@ impl World<'_> {
 
     /// Nothing breaks any more: what is slow gets quick, and what was tampered with is replaced.
     pub(super) fn mend_wires(&mut self) {
+        self.machines.iter_mut().for_each(|machine| machine.fails_next = false);
         let mut gone = Vec::new();
         for (number, wire) in &mut self.wires {
             wire.delay_ms = 0;
@@ -109,7 +113,7 @@ impl World<'_> {
         if fault.kind == FaultKind::Partition {
             self.blocked.insert((to, from), until_ms);
         }
-        from != to
+        self.edges.iter().any(|edge| (edge.from, edge.to) == (from, to) || (edge.to, edge.from) == (from, to))
     }
 
     fn dial_again(&mut self, fault: Fault) -> Result<bool, Broken> {
@@ -136,7 +140,7 @@ impl World<'_> {
         }
         self.stop(host, 0);
         self.enter(self.now_ms + fault.lasts_ms.min(500), Happening::Start { host });
-        Ok(true)
+        Ok(fault.kind == FaultKind::Restart || fault.with % 4 < 3)
     }
 
     fn crash(&mut self, fault: Fault) -> bool {
@@ -156,12 +160,24 @@ impl World<'_> {
         match fault.kind {
             FaultKind::SlowReader => machine.reads_from_ms = until_ms,
             FaultKind::SlowDisk => machine.slow_until_ms = until_ms,
-            FaultKind::DiskFull => machine.full_until_ms = until_ms,
-            FaultKind::DiskError => machine.fails_next = true,
+            // These two count when they bite.
+            FaultKind::DiskFull | FaultKind::DiskError => {
+                match fault.kind {
+                    FaultKind::DiskFull => machine.full_until_ms = until_ms,
+                    _ => machine.fails_next = true,
+                }
+                return false;
+            }
             FaultKind::Skew => machine.skew_ms = (fault.with as i64 - 32) * (TEN_YEARS_MS / 32),
             _ => return false,
         }
-        true
+        machine.host.is_some()
+    }
+
+    /// Tells whether a wire joins two hosts that are both up and take it for up.
+    fn is_whole(&self, wire: WireNumber) -> bool {
+        let is_lost = self.wires.get(&wire).is_none_or(|wire| wire.is_lost);
+        !is_lost && self.is_up_at(wire, 0) && self.is_up_at(wire, 1)
     }
 
     /// Ends a host's life; the oldest `kept` of its writes still reach the disk.

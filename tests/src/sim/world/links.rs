@@ -81,7 +81,6 @@ impl World<'_> {
     /// Puts a message on its way.
     pub(super) fn send(&mut self, host: usize, link: LinkId, bytes: Vec<u8>) -> Result<(), Broken> {
         let arrives_ms = self.now_ms + self.latency();
-        let in_flight_max = self.machines[host].limits.in_flight_bytes;
         let Some((number, end)) = self.machines[host].links.get(&link).copied() else {
             return broken(Check::Bounds, format!("host {host} sends on link {}, which it was told is gone", link.0));
         };
@@ -91,6 +90,9 @@ impl World<'_> {
             return Ok(());
         }
         let to = 1 - end;
+        // The smaller of both ends' windows counts.
+        let windows = wire.ends.each_ref().map(|end| self.machines[end.host].limits.in_flight_bytes);
+        let in_flight_max = windows[0].min(windows[1]);
         let (length, before) = (bytes.len(), wire.lanes[to].data_bytes);
         let at_ms = wire.lanes[to].push(bytes, arrives_ms + wire.delay_ms);
         let in_flight = wire.lanes[to].data_bytes;
@@ -116,7 +118,7 @@ impl World<'_> {
         let End { life, link, .. } = wire.ends[end];
         let peer_link = wire.ends[1 - end].link;
         let now = machine.now(self.now_ms);
-        if machine.life != life {
+        if machine.life != life || machine.host.is_none() {
             self.tally.messages_lost += 1;
             return Ok(());
         }

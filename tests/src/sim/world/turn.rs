@@ -1,17 +1,16 @@
 //! Carrying out what an endpoint asks for, and judging every bit of it.
 
-use std::collections::BTreeSet;
-
-use crdt_core::ReplicaId;
+use crdt_core::{Document, ReplicaId};
 use crdt_sync::{CloseReason, Event, FrameSummary, LinkId, Write};
 
 use super::{Happening, World};
 use crate::sim::host::Effect;
 use crate::sim::oracle::{Broken, Check, broken, content_of, host_of};
+use crate::sim::plan::FaultKind;
 use crate::view::View;
 
-/// The longest message: `Config::frame_bytes_max`.
-const MESSAGE_BYTES_MAX: usize = 256 << 10;
+/// What a message may have beyond the chunk that it carries.
+const OVERHEAD_BYTES_MAX: usize = 64;
 
 /// What one call of an endpoint may ask for at most.
 const EFFECTS_MAX: usize = 4_096;
@@ -26,7 +25,6 @@ pub(super) struct Commit {
 impl World<'_> {
     /// Carries out everything that a host asks for, and looks at the documents that it has changed.
     pub(super) fn settle(&mut self, host: usize, mut own: Option<Commit>) -> Result<(), Broken> {
-        let mut touched = BTreeSet::new();
         let mut effects = 0;
         while let Some(effect) = self.machines[host].host.as_mut().and_then(|up| up.poll()) {
             effects += 1;
@@ -34,25 +32,23 @@ impl World<'_> {
                 return broken(Check::Bounds, format!("host {host} asks for more than {EFFECTS_MAX} things at once"));
             }
             match effect {
-                Effect::Requested => {
-                    touched.insert(self.request(host, own.take())?);
-                }
+                Effect::Requested => self.request(host, own.take())?,
                 Effect::Transmit { link, bytes } => self.transmit(host, link, bytes)?,
                 Effect::Close { link, reason } => self.close(host, link, reason)?,
                 Effect::Event(event) => self.hear(host, event)?,
             }
         }
-        for document in touched {
-            let up = self.machines[host].host.as_ref().expect("it has just asked for something");
-            let open = up.endpoint.document(&self.ids[document]).expect("it has just been written");
-            self.oracle.observe(host, document, open)?;
+        for (document, id) in self.ids.iter().enumerate() {
+            if let Some(open) = self.machines[host].host.as_ref().and_then(|up| up.endpoint.document(id)) {
+                self.oracle.observe(host, document, open)?;
+            }
         }
         self.arm(host);
         Ok(())
     }
 
-    /// A write was asked for: it is due some time later. Returns the document.
-    fn request(&mut self, host: usize, own: Option<Commit>) -> Result<usize, Broken> {
+    /// A write was asked for: it is due some time later.
+    fn request(&mut self, host: usize, own: Option<Commit>) -> Result<(), Broken> {
         let up = self.machines[host].host.as_ref().expect("it has just asked for something");
         let last = up.unsynced().back().expect("a request is in the queue");
         let document = self.oracle.document(&last.document);
@@ -71,9 +67,15 @@ impl World<'_> {
             (None, write) => self.oracle.requested(document, write)?,
         }
         let ticket = last.ticket.0;
-        self.note(host, &ticket.to_le_bytes(), || format!("asks for write {ticket}, of d{document}"));
+        let content = match &last.write {
+            Write::Delta(delta) => content_of(delta),
+            Write::Snapshot(snapshot) => snapshot.digest().0 as u64,
+        };
+        self.note(host, &[ticket, content].map(u64::to_le_bytes).concat(), || {
+            format!("asks for write {ticket}, of d{document}")
+        });
         self.sync_later(host);
-        Ok(document)
+        Ok(())
     }
 
     fn sync_later(&mut self, host: usize) {
@@ -98,7 +100,10 @@ impl World<'_> {
         if waiting == 0 {
             return Ok(());
         }
-        if std::mem::take(&mut machine.fails_next) || machine.full_until_ms > self.now_ms {
+        let is_full = machine.full_until_ms > self.now_ms;
+        if std::mem::take(&mut machine.fails_next) || is_full {
+            let kind = if is_full { FaultKind::DiskFull } else { FaultKind::DiskError };
+            *self.tally.faults.entry(kind).or_default() += 1;
             let again_ms = self.now_ms + 100 + self.choices.below(2_000) as u64;
             self.note(host, &[], || "cannot write, and stops".to_owned());
             self.stop(host, 0);
@@ -119,7 +124,7 @@ impl World<'_> {
     }
 
     fn transmit(&mut self, host: usize, link: LinkId, bytes: Vec<u8>) -> Result<(), Broken> {
-        if bytes.len() > MESSAGE_BYTES_MAX {
+        if bytes.len() > self.machines[host].limits.chunk_bytes.max(1_024) + OVERHEAD_BYTES_MAX {
             return broken(Check::Bounds, format!("host {host} sends {} bytes at once", bytes.len()));
         }
         self.oracle.sent(host, link, &bytes)?;
@@ -170,14 +175,20 @@ impl World<'_> {
         match event {
             Event::Changed { document, changes, .. } => {
                 let document = self.oracle.document(&document);
-                self.oracle.reported(host, document, &changes);
+                // Their order means nothing, so it may differ from run to run.
+                let mut reported: Vec<String> = changes.iter().map(|change| format!("{change:?}")).collect();
+                reported.sort_unstable();
+                self.note(host, reported.concat().as_bytes(), || format!("reports changes of d{document}"));
+                self.oracle.reported(host, document, &changes)?;
             }
             Event::InSync { link, document } => {
                 let number = self.oracle.document(&document);
                 let peer = self.peer_of(host, link);
                 self.note(host, &link.0.to_le_bytes(), || format!("link {}: d{number} is in sync", link.0));
-                if let Some(peer) = peer {
-                    self.oracle.in_sync(host, host_of(peer), number)?;
+                let up = self.machines[host].host.as_ref();
+                let version = up.and_then(|up| up.endpoint.document(&document)).map(Document::version);
+                if let (Some(peer), Some(version)) = (peer, version) {
+                    self.oracle.in_sync((host, host_of(peer)), number, &version)?;
                 }
             }
             Event::Diverged { .. } | Event::IdentityConflict { .. } | Event::Refused { .. } => {
