@@ -18,7 +18,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crdt_core::{ReplicaId, Snapshot, VersionVector};
-use crdt_store::Lease;
+use crdt_store::Store;
 use crdt_sync::{Config, DocumentId, Endpoint, Input, Now, Stored};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -73,7 +73,7 @@ pub(crate) enum Command {
 /// The state behind all handles of one replica.
 pub(crate) struct Driver {
     endpoint: Endpoint,
-    lease: Lease,
+    store: Box<dyn Store>,
     commands: mpsc::Receiver<Command>,
     arrivals: mpsc::Receiver<Arrival>,
     connections: Connections,
@@ -99,17 +99,16 @@ pub(crate) struct Driver {
 impl Driver {
     /// Opens the store and every document in it.
     pub(crate) fn open(options: Options, commands: mpsc::Receiver<Command>) -> Result<Self, OpenError> {
-        let store = &options.store;
-        let replica =
-            options.replica.or_else(|| store.replica()).unwrap_or_else(|| ReplicaId::from_random_bytes(rand::random()));
-        let lease = store.lease(replica)?;
+        let replica = options.replica.or_else(|| options.store.replica());
+        let replica = replica.unwrap_or_else(|| ReplicaId::from_random_bytes(rand::random()));
+        let store: Box<dyn Store> = Box::new(options.store.lease(replica)?);
         let mut random = options.seed.map_or_else(rand::make_rng, StdRng::seed_from_u64);
         let clock = Clock::start(options.wall_clock.clone());
-        let endpoint = open_documents(&lease, options.sync.clone(), clock.now())?;
+        let endpoint = open_documents(&*store, options.sync.clone(), clock.now())?;
         let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
         Ok(Self {
             endpoint,
-            lease,
+            store,
             commands,
             arrivals,
             connections: Connections::new(sender, &options, random.fork()),
@@ -260,22 +259,21 @@ impl Driver {
     /// Ends every task, then frees the store, then lets those who called close go on.
     async fn shut_down(self) {
         let replica = self.replica();
-        let Self { commands, arrivals, connections, lease, waiters, watchers, .. } = self;
+        let Self { commands, arrivals, connections, store, waiters, watchers, .. } = self;
         connections.shut_down(arrivals).await;
         drop((waiters, watchers));
-        drop(lease);
+        drop(store);
         info!(%replica, "replica closed");
         drop(commands);
     }
 }
 
 /// Makes an endpoint with everything that the store holds.
-fn open_documents(lease: &Lease, config: Config, now: Now) -> Result<Endpoint, OpenError> {
-    let mut endpoint = Endpoint::new(lease.replica(), config);
-    for name in lease.store().documents() {
+fn open_documents(store: &dyn Store, config: Config, now: Now) -> Result<Endpoint, OpenError> {
+    let mut endpoint = Endpoint::new(store.replica(), config);
+    for name in store.documents()? {
         let document = DocumentId::new(Arc::clone(&name))?;
-        let stored =
-            lease.store().load(&name).map(|stored| Stored { snapshot: stored.snapshot, deltas: stored.deltas });
+        let stored = store.load(&name)?.map(|stored| Stored { snapshot: stored.snapshot, deltas: stored.deltas });
         endpoint
             .open(now, &document, stored)
             .map_err(|error| OpenError::Document { document: document.clone(), error })?;

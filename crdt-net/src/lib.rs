@@ -58,7 +58,7 @@ mod status;
 mod transport;
 mod watch;
 
-pub use crdt_store::{LeaseError, MemoryStore};
+pub use crdt_store::{LeaseError, MemoryStore, StoreError};
 pub use crdt_sync::{Accept, Config, DocumentId, DocumentIdError, LinkId, Source};
 
 pub use clock::WallClock;

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crdt_core::{ReplicaId, VersionVector};
-use crdt_store::{LeaseError, MemoryStore};
+use crdt_store::{LeaseError, MemoryStore, StoreError};
 use crdt_sync::{Config, DocumentId, DocumentIdError};
 use thiserror::Error;
 use tokio::net::ToSocketAddrs;
@@ -237,7 +237,10 @@ pub struct Closed;
 pub enum OpenError {
     /// The caller's: the store is open, or belongs to another identity.
     #[error("the store cannot be opened: {0}")]
-    Store(#[from] LeaseError),
+    Lease(#[from] LeaseError),
+    /// The store's: it cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The store's: it holds a document under a name that none can have.
     #[error("the store holds a document of a bad name: {0}")]
     Name(#[from] DocumentIdError),

@@ -12,5 +12,7 @@
 //! meaning of a delta is the business of crdt-core.
 
 mod memory;
+mod store;
 
-pub use memory::{AppendError, Checkpoint, Lease, LeaseError, MemoryStore, Stored};
+pub use memory::{Lease, LeaseError, MemoryStore};
+pub use store::{Checkpoint, Store, StoreError, Stored};

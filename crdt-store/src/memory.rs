@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crdt_core::{Delta, ReplicaId, Snapshot, VersionVector};
 use thiserror::Error;
 
+use crate::store::{Checkpoint, Store, StoreError, Stored};
+
 /// How many bytes of deltas a document gathers before a checkpoint is due, unless told otherwise.
 ///
 /// Each checkpoint makes the live document copy the tables that it changes next, so a small bound
@@ -21,18 +23,18 @@ const DELTA_BYTES_MAX: usize = 1024 * 1024;
 ///
 /// ```
 /// use crdt_core::{Document, ReplicaId, Snapshot};
-/// use crdt_store::MemoryStore;
+/// use crdt_store::{MemoryStore, Store};
 /// use std::sync::Arc;
 ///
 /// let store = MemoryStore::new();
-/// let lease = store.lease(ReplicaId::from_u128(1))?;
+/// let mut lease = store.lease(ReplicaId::from_u128(1))?;
 /// assert!(store.lease(ReplicaId::from_u128(1)).is_err(), "one writer at a time");
 ///
 /// let mut cart = Document::new(lease.replica());
 /// let mut edit = cart.transact(0);
 /// edit.counter("tea").add(2)?;
 /// let delta = edit.commit().expect("something was changed").delta;
-/// lease.append("cart", &Arc::new(delta))?;
+/// let _ = lease.append("cart", &Arc::new(delta))?;
 /// drop(lease);
 ///
 /// assert_eq!(store.load("cart").expect("was stored").deltas.len(), 1);
@@ -117,23 +119,27 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Returns under which id the holder writes.
-    #[must_use]
-    pub fn replica(&self) -> ReplicaId {
-        self.replica
-    }
-
     /// Returns the store that this lease is for.
     #[must_use]
     pub fn store(&self) -> &MemoryStore {
         &self.store
     }
+}
 
-    /// Appends a delta of a document, which is created if need be.
-    ///
-    /// # Errors
-    /// [`AppendError::Gap`] if the delta does not continue the version held; nothing is stored.
-    pub fn append(&self, document: &str, delta: &Arc<Delta>) -> Result<Checkpoint, AppendError> {
+impl Store for Lease {
+    fn replica(&self) -> ReplicaId {
+        self.replica
+    }
+
+    fn documents(&self) -> Result<Vec<Arc<str>>, StoreError> {
+        Ok(self.store.documents())
+    }
+
+    fn load(&self, document: &str) -> Result<Option<Stored>, StoreError> {
+        Ok(self.store.load(document))
+    }
+
+    fn append(&mut self, document: &str, delta: &Arc<Delta>) -> Result<Checkpoint, StoreError> {
         let mut shared = self.store.lock();
         let bytes_max = shared.delta_bytes_max;
         match shared.documents.get_mut(document) {
@@ -147,8 +153,7 @@ impl Lease {
         }
     }
 
-    /// Replaces all that is held of a document by a snapshot of it.
-    pub fn replace(&self, document: &str, snapshot: Snapshot) {
+    fn replace(&mut self, document: &str, snapshot: Snapshot) -> Result<(), StoreError> {
         let mut shared = self.store.lock();
         match shared.documents.get_mut(document) {
             Some(held) => *held = Held::at(snapshot),
@@ -156,6 +161,12 @@ impl Lease {
                 shared.documents.insert(Arc::from(document), Held::at(snapshot));
             }
         }
+        Ok(())
+    }
+
+    /// Memory is as durable as it gets at once.
+    fn sync(&mut self) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 
@@ -163,27 +174,6 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.store.lock().is_leased = false;
     }
-}
-
-/// What a store holds of one document.
-#[derive(Clone, Debug)]
-pub struct Stored {
-    /// The document as of the last checkpoint.
-    pub snapshot: Snapshot,
-    /// What came after, in the order in which it was applied.
-    pub deltas: Vec<Arc<Delta>>,
-    /// The version after the last of them.
-    pub version: VersionVector,
-}
-
-/// Whether the deltas of a document should give way to a snapshot.
-#[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Checkpoint {
-    /// The deltas are light.
-    NotDue,
-    /// The deltas outweigh the bound: answer with [`Lease::replace`] when convenient.
-    Due,
 }
 
 /// Why a store could not be leased. Nothing has changed in any of these cases.
@@ -198,20 +188,6 @@ pub enum LeaseError {
     OtherReplica {
         /// Whose dots it holds.
         owner: ReplicaId,
-    },
-}
-
-/// Why a delta was not appended. Nothing has changed.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum AppendError {
-    /// An earlier delta of `replica` is missing, or this one is held already: the writer's fault.
-    #[error("the delta does not continue the version held: {have} of replica {replica}")]
-    Gap {
-        /// Whose counter does not fit.
-        replica: ReplicaId,
-        /// How many of its transactions are held.
-        have: u64,
     },
 }
 
@@ -238,13 +214,13 @@ impl Held {
         Self { snapshot, deltas: Vec::new(), delta_bytes: 0, version }
     }
 
-    fn append(&mut self, delta: &Arc<Delta>, bytes_max: usize) -> Result<Checkpoint, AppendError> {
+    fn append(&mut self, delta: &Arc<Delta>, bytes_max: usize) -> Result<Checkpoint, StoreError> {
         // A merged delta may begin before our version, never behind it, and must bring something new.
         let is_covered = delta.is_covered_by(&self.version);
         for range in delta.ranges() {
             let have = self.version.counter(range.replica);
             if range.after > have || is_covered {
-                return Err(AppendError::Gap { replica: range.replica, have });
+                return Err(StoreError::Gap { replica: range.replica, have });
             }
         }
         delta.advance(&mut self.version);
@@ -288,15 +264,15 @@ mod tests {
     #[test]
     fn clones_share_one_content() {
         let store = MemoryStore::new();
-        let lease = store.clone().lease(A).expect("free");
-        lease.replace("d", Snapshot::empty());
+        let mut lease = store.clone().lease(A).expect("free");
+        lease.replace("d", Snapshot::empty()).expect("memory takes it");
         assert_eq!(store.documents(), [Arc::from("d")]);
     }
 
     #[test]
     fn deltas_come_back_in_order_with_their_version() {
         let store = MemoryStore::new();
-        let lease = store.lease(A).expect("free");
+        let mut lease = store.lease(A).expect("free");
         let mut document = Document::new(A);
         for _ in 0..3 {
             let _ = lease.append("d", &add_one(&mut document)).expect("continues");
@@ -313,14 +289,14 @@ mod tests {
     #[test]
     fn delta_that_does_not_continue_is_refused() {
         let store = MemoryStore::new();
-        let lease = store.lease(A).expect("free");
+        let mut lease = store.lease(A).expect("free");
         let mut document = Document::new(A);
         let first = add_one(&mut document);
         let second = add_one(&mut document);
-        assert_eq!(lease.append("d", &second), Err(AppendError::Gap { replica: A, have: 0 }));
+        assert!(matches!(lease.append("d", &second), Err(StoreError::Gap { replica: A, have: 0 })));
         assert!(store.load("d").is_none(), "a refused delta creates no document");
         let _ = lease.append("d", &first).expect("continues");
-        assert_eq!(lease.append("d", &first), Err(AppendError::Gap { replica: A, have: 1 }));
+        assert!(matches!(lease.append("d", &first), Err(StoreError::Gap { replica: A, have: 1 })));
     }
 
     #[test]
@@ -329,10 +305,10 @@ mod tests {
         let first = add_one(&mut document);
         let second = add_one(&mut document);
         let store = MemoryStore::with_delta_bytes_max(first.size_hint());
-        let lease = store.lease(A).expect("free");
-        assert_eq!(lease.append("d", &first), Ok(Checkpoint::NotDue));
-        assert_eq!(lease.append("d", &second), Ok(Checkpoint::Due));
-        lease.replace("d", document.snapshot());
+        let mut lease = store.lease(A).expect("free");
+        assert_eq!(lease.append("d", &first).expect("continues"), Checkpoint::NotDue);
+        assert_eq!(lease.append("d", &second).expect("continues"), Checkpoint::Due);
+        lease.replace("d", document.snapshot()).expect("memory takes it");
         let stored = store.load("d").expect("was stored");
         assert!(stored.deltas.is_empty());
         assert_eq!(stored.version, document.version());

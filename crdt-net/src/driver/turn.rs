@@ -1,7 +1,7 @@
 //! One turn of the driver: what arrived goes into the endpoint, what it asks for is carried out.
 
 use crdt_core::VersionVector;
-use crdt_store::{AppendError, Checkpoint};
+use crdt_store::{Checkpoint, StoreError};
 use crdt_sync::{CloseReason, DocumentId, Event, Input, LinkId, Output, SessionStatus, Write};
 use rand::RngExt;
 use tracing::{debug, info, warn};
@@ -43,7 +43,7 @@ impl Driver {
     }
 
     /// Carries out everything that the endpoint asks for, then answers those who waited for it.
-    pub(super) fn carry_out_all(&mut self) -> Result<(), AppendError> {
+    pub(super) fn carry_out_all(&mut self) -> Result<(), StoreError> {
         while self.carry_out()? {}
         for answer in self.answers.drain(..) {
             answer();
@@ -59,14 +59,14 @@ impl Driver {
         for document in std::mem::take(&mut self.checkpoints) {
             // Every write that the endpoint asked for is in the store, so this adds nothing to it.
             if let Some(open) = self.endpoint.document(&document) {
-                self.lease.replace(document.as_str(), open.snapshot());
+                self.store.replace(document.as_str(), open.snapshot())?;
             }
         }
         Ok(())
     }
 
     /// Carries out what there is to do; true if there may be more because something became durable.
-    fn carry_out(&mut self) -> Result<bool, AppendError> {
+    fn carry_out(&mut self) -> Result<bool, StoreError> {
         let mut durable = None;
         while let Some(output) = self.endpoint.poll_output() {
             match output {
@@ -82,19 +82,20 @@ impl Driver {
         }
         // One answer for all writes of the turn: a store on disk commits them together.
         if let Some(ticket) = durable {
+            self.store.sync()?;
             self.endpoint.handle(self.clock.now(), Input::Persisted { ticket });
         }
         Ok(durable.is_some())
     }
 
-    fn persist(&mut self, document: &DocumentId, write: Write) -> Result<(), AppendError> {
+    fn persist(&mut self, document: &DocumentId, write: Write) -> Result<(), StoreError> {
         match write {
             Write::Delta(delta) => {
-                if self.lease.append(document.as_str(), &delta)? == Checkpoint::Due {
+                if self.store.append(document.as_str(), &delta)? == Checkpoint::Due {
                     self.checkpoints.insert(document.clone());
                 }
             }
-            Write::Snapshot(snapshot) => self.lease.replace(document.as_str(), snapshot),
+            Write::Snapshot(snapshot) => self.store.replace(document.as_str(), snapshot)?,
         }
         Ok(())
     }

@@ -136,11 +136,11 @@ async fn store_has_one_writer_and_one_identity() {
         (options.store, options.replica) = (store.clone(), replica);
         Replica::open(options)
     };
-    assert!(matches!(open(None).await, Err(OpenError::Store(LeaseError::Held))));
+    assert!(matches!(open(None).await, Err(OpenError::Lease(LeaseError::Held))));
     let id = first.id();
     first.close().await;
     let stranger = Some(ReplicaId::from_u128(7));
-    assert!(matches!(open(stranger).await, Err(OpenError::Store(LeaseError::OtherReplica { owner })) if owner == id));
+    assert!(matches!(open(stranger).await, Err(OpenError::Lease(LeaseError::OtherReplica { owner })) if owner == id));
     assert_eq!(open(None).await.unwrap().id(), id);
 }
 

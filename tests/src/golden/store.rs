@@ -1,7 +1,7 @@
 //! What happens to stores behind their users' backs: copies, and damage that no checksum shows.
 
 use crdt_core::{ReplicaId, Snapshot};
-use crdt_store::{MemoryStore, Stored};
+use crdt_store::{MemoryStore, Store, Stored};
 
 use super::Failure;
 use crate::forge;
@@ -9,10 +9,10 @@ use crate::forge;
 /// Makes a store with the same content and identity.
 pub(super) fn copy(store: &MemoryStore, replica: ReplicaId) -> Result<MemoryStore, Failure> {
     let copy = MemoryStore::new();
-    let lease = copy.lease(replica)?;
+    let mut lease = copy.lease(replica)?;
     for name in store.documents() {
         let held = load(store, &name)?;
-        lease.replace(&name, held.snapshot);
+        lease.replace(&name, held.snapshot)?;
         for delta in &held.deltas {
             // What is due to be folded may stay as it is: a copy is a copy.
             let _ = lease.append(&name, delta)?;
@@ -39,7 +39,7 @@ pub(super) fn damage(
     let at = at.filter(|_| old.len() == new.len()).ok_or("no such text, or another length")?;
     bytes[at..at + old.len()].copy_from_slice(new.as_bytes());
     forge::reseal(&mut bytes);
-    store.lease(replica)?.replace(document, Snapshot::decode(&bytes)?);
+    store.lease(replica)?.replace(document, Snapshot::decode(&bytes)?)?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crdt_core::{Delta, ReplicaId, Snapshot};
-use crdt_store::{Checkpoint, Lease, MemoryStore};
+use crdt_store::{Checkpoint, Lease, MemoryStore, Store};
 use crdt_sync::{
     CloseReason, Config, DocumentId, Endpoint, Event, Input, LinkId, Now, OpenError, Output, Stored, Ticket, Write,
 };
@@ -116,7 +116,7 @@ impl Host {
     fn write(&mut self, count: usize) -> Option<Ticket> {
         let mut last = None;
         for Unsynced { ticket, document, write } in self.unsynced.drain(..count.min(self.unsynced.len())) {
-            put(&self.lease, &document, write);
+            put(&mut self.lease, &document, write);
             last = Some(ticket);
         }
         last
@@ -124,15 +124,17 @@ impl Host {
 }
 
 /// Puts one write into the store, which folds its deltas together when they have become heavy.
-fn put(lease: &Lease, document: &DocumentId, write: Write) {
+fn put(lease: &mut Lease, document: &DocumentId, write: Write) {
     let delta = match write {
-        Write::Snapshot(snapshot) => return lease.replace(document.as_str(), snapshot),
+        Write::Snapshot(snapshot) => {
+            return lease.replace(document.as_str(), snapshot).expect("memory takes everything");
+        }
         Write::Delta(delta) => delta,
     };
     let due = lease.append(document.as_str(), &delta).expect("writes come in the order of the log");
     if due == Checkpoint::Due {
         let stored = lease.store().load(document.as_str()).expect("it was just written");
-        lease.replace(document.as_str(), folded(stored.snapshot, &stored.deltas));
+        lease.replace(document.as_str(), folded(stored.snapshot, &stored.deltas)).expect("memory takes everything");
     }
 }
 

@@ -1,0 +1,101 @@
+//! What every store promises, and what may go wrong.
+//!
+//! How do many writes share one sync of a disk? A write is only *staged* by [`Store::append`] or
+//! [`Store::replace`]; [`Store::sync`] makes everything staged durable at once, all of it or nothing. So
+//! whoever gathers writes while the last sync is under way pays one sync for all of them.
+
+use std::fmt::Debug;
+use std::io;
+use std::sync::Arc;
+
+use crdt_core::{Delta, ReplicaId, Snapshot, VersionVector};
+use thiserror::Error;
+
+/// The documents of one replica, held by their one writer.
+///
+/// Laws, beside what each method says:
+///
+/// - *Order*: what survives a crash is a prefix of the calls of `append` and `replace`, over all documents, and
+///   contains every call before the last `sync` that returned `Ok`.
+/// - *Loading* returns what was staged, synced or not, in the order in which it was staged.
+/// - *Poison*: after an error other than [`StoreError::Gap`] nothing more is written, and every later call
+///   returns an error; open the store again to learn what is durable.
+pub trait Store: Debug + Send {
+    /// Returns whose dots the holder spends.
+    fn replica(&self) -> ReplicaId;
+
+    /// Lists the documents held, sorted by name.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn documents(&self) -> Result<Vec<Arc<str>>, StoreError>;
+
+    /// Returns what is held of a document; `None` if there is none of that name. O(its bytes).
+    ///
+    /// # Errors
+    /// [`StoreError`]; a document that cannot be read is never shown as an empty one.
+    fn load(&self, document: &str) -> Result<Option<Stored>, StoreError>;
+
+    /// Stages a delta of a document, which is created if need be. It may rest unwritten until
+    /// [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// [`StoreError::Gap`] if the delta does not continue the version held; nothing is staged.
+    fn append(&mut self, document: &str, delta: &Arc<Delta>) -> Result<Checkpoint, StoreError>;
+
+    /// Stages that all that is held of a document gives way to a snapshot of it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is staged.
+    fn replace(&mut self, document: &str, snapshot: Snapshot) -> Result<(), StoreError>;
+
+    /// Makes everything staged durable. Blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// [`StoreError`]; whether what was staged survives shows when the store is opened again.
+    fn sync(&mut self) -> Result<(), StoreError>;
+}
+
+/// What a store holds of one document.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The document as of the last checkpoint.
+    pub snapshot: Snapshot,
+    /// What came after, in the order in which it was applied.
+    pub deltas: Vec<Arc<Delta>>,
+    /// The version after the last of them.
+    pub version: VersionVector,
+}
+
+/// Whether the deltas of a document should give way to a snapshot.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// The deltas are light.
+    NotDue,
+    /// The deltas outweigh the bound: answer with [`Store::replace`] when convenient.
+    Due,
+}
+
+/// Why a store could not read or write.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// An earlier delta of `replica` is missing, or this one is held already: the writer's fault. Nothing has changed.
+    #[error("the delta does not continue the version held: {have} of replica {replica}")]
+    Gap {
+        /// Whose counter does not fit.
+        replica: ReplicaId,
+        /// How many of its transactions are held.
+        have: u64,
+    },
+    /// The disk's: it cannot be read or written, or is full. What was durable still is; mend it and open the store again.
+    #[error("the disk cannot be read or written: {0}")]
+    Io(Arc<io::Error>),
+    /// The file's: it holds bytes that were never written so. Restore a backup; peers bring the rest.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// An earlier error has ended this store. Open it again.
+    #[error("the store has failed before, and takes nothing more until it is opened again")]
+    Poisoned,
+}
