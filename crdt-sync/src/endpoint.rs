@@ -2,8 +2,8 @@
 //!
 //! The endpoint itself only routes. What is said on one link is the business of
 //! `session`; what a document is beside its content, of `open_document`. Here they meet: in
-//! `links` (who may be linked), in `incoming` (what frames do to documents) and in `durable` (what
-//! becomes visible once it is on disk).
+//! `links` (who may be linked), in `incoming` (what frames do to documents), in `durable` (what
+//! becomes visible once it is on disk) and in `memory` (what is held, and letting go of it).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -22,6 +22,7 @@ use crate::session::{Context, Session};
 mod durable;
 mod incoming;
 mod links;
+mod memory;
 mod open_document;
 mod open_documents;
 
@@ -32,8 +33,8 @@ pub(crate) use open_documents::OpenDocuments;
 /// One replica's end of every link, as a pure machine.
 ///
 /// - *Ask*: [`document`](Self::document), [`documents`](Self::documents), [`session`](Self::session),
-///   [`sessions`](Self::sessions).
-/// - *Change*: [`open`](Self::open), [`transact`](Self::transact).
+///   [`sessions`](Self::sessions), [`footprint`](Self::footprint).
+/// - *Change*: [`open`](Self::open), [`transact`](Self::transact), [`truncate_logs`](Self::truncate_logs).
 /// - *Tell*: [`handle`](Self::handle) takes in whatever happened outside.
 /// - *Carry out*: call [`poll_output`](Self::poll_output) until `None` after each of the above, and do
 ///   what it says in that order; call [`handle`](Self::handle) with [`Input::Timeout`] when the
@@ -202,6 +203,10 @@ impl Endpoint {
             return Ok(index);
         }
         let index = self.documents.open(id, self.replica, stored, self.config.documents_max)?;
+        // A store may hold more deltas than we keep.
+        if let Some(document) = self.documents.at_mut(index) {
+            document.truncate_log(self.config.log_bytes_max);
+        }
         for link in self.links() {
             if let Some(session) = self.sessions.get_mut(&link).filter(|_| !is_planted(Bug::LateDocument)) {
                 session.open(index);

@@ -27,7 +27,8 @@
 //! - A slow peer costs a log position and a version per document, and [`Config::in_flight_bytes_max`] on the wire;
 //!   one that needs a snapshot also its encoded bytes, shared with others at the same version, until it has them.
 //! - Documents on one link take turns, frame by frame; links take turns too.
-//! - Nothing that a peer sends makes the endpoint panic or grow beyond [`Config`]'s limits.
+//! - Nothing that a peer sends makes the endpoint panic or grow beyond [`Config`]'s limits; what it holds
+//!   is in its [`Footprint`], and [`Endpoint::truncate_logs`] lets go of logs under memory pressure.
 //!
 //! Deliberately absent: sockets, tasks and redialling (`crdt-net`), storage (`crdt-store`), and
 //! repair of a divergence, which is reported only.
@@ -78,6 +79,7 @@ mod document_id;
 mod endpoint;
 mod error;
 mod event;
+mod footprint;
 mod frame;
 mod frame_summary;
 mod input;
@@ -90,6 +92,7 @@ pub use document_id::{DocumentId, DocumentIdError};
 pub use endpoint::Endpoint;
 pub use error::{OpenError, TransactError};
 pub use event::{Event, Refusal, SessionStatus, Source};
+pub use footprint::{DocumentFootprint, Footprint, LinkFootprint};
 pub use frame::Rejection;
 pub use frame_summary::FrameSummary;
 pub use input::{Input, LinkId, Now, Ticket};

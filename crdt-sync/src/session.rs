@@ -21,6 +21,7 @@ use crate::output::Output;
 mod assembly;
 mod control;
 mod credit;
+mod footprint;
 mod liveness;
 mod progress;
 mod stream;
@@ -430,8 +431,6 @@ fn at_most(ours: usize, theirs: u64) -> usize {
 mod tests {
     use super::*;
 
-    /// A coalesced delta that claims 2⁴⁸ − 1 transactions, sent 65,536 times, passed `u64` and
-    /// panicked the driver.
     #[test]
     fn a_document_waits_for_its_parts_once_however_often_it_changes() {
         let mut session = Session::new(LinkId(1), 1, 0);
@@ -443,6 +442,8 @@ mod tests {
         assert_eq!(session.waiting, [DocumentIndex(1), DocumentIndex(0)]);
     }
 
+    /// A coalesced delta that claims 2⁴⁸ − 1 transactions, sent 65,536 times, passed `u64` and
+    /// panicked the driver.
     #[test]
     fn figures_stop_at_the_end_of_u64() {
         const NEARLY: u64 = u64::MAX - 1;

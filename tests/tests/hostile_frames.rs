@@ -1,8 +1,8 @@
 //! A live endpoint whose peer turns hostile in the middle of an honest conversation.
 //!
 //! For every mutant: no panic, no hang; a frame that is refused has allocated at most twice its
-//! bytes, any other a stated multiple; the endpoint still syncs with an honest peer afterwards, and
-//! its documents can be saved and opened. Checksums are no shelter: payloads are also wrapped into
+//! bytes, any other a stated multiple; what is held keeps its limits, and is gone with the link; the
+//! endpoint still syncs with an honest peer afterwards, and its documents can be saved and opened. Checksums are no shelter: payloads are also wrapped into
 //! parts with the right hash, and snapshots are given the right digest.
 //!
 //! `CRDT_HOSTILE_FRAMES` sets the number of random mutants (default 250,000), `CRDT_LAW_SEED` the
@@ -11,8 +11,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crdt_core::codec::Encode;
+use crdt_core::limits::REPLICAS_MAX;
 use crdt_core::{Document, Kind, Snapshot, Transaction};
-use crdt_sync::{CloseReason, Config, DocumentId, Endpoint, Input, LinkId, Now, Output};
+use crdt_sync::{CloseReason, Config, DocumentId, Endpoint, Footprint, Input, LinkFootprint, LinkId, Now, Output};
 use crdt_tests::{Choices, WALL_MS, forge, law, mutate, replica};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -247,10 +248,28 @@ fn suffer(frames: &[Vec<u8>], attack: &Attack, tally: &mut Tally) -> Endpoint {
                 assert!(beyond <= TAKEN_BYTES_MAX, "{allocated} bytes allocated for {message_bytes}");
             }
         }
+        assert_bounded(&victim);
     }
     victim.handle(NOW, Input::LinkDown { link: HOSTILE });
     let _ = carry_out(&mut victim);
+    let held = victim.footprint();
+    assert_eq!((held.links, held.timers, held.all_links), (0, 0, LinkFootprint::default()));
     victim
+}
+
+/// Asserts that an endpoint at rest holds no more than its settings allow.
+fn assert_bounded(victim: &Endpoint) {
+    let (config, held) = (config(), victim.footprint());
+    let Footprint { documents, all_links, .. } = held;
+    assert_eq!((held.outputs, held.writes, held.links_queued, all_links.refusals_queued), (0, 0, 0, 0), "{held:?}");
+    assert!(documents <= config.documents_max && held.timers <= held.links, "{held:?}");
+    assert!(held.all_documents.log_bytes <= config.log_bytes_max * documents, "{held:?}");
+    assert!(all_links.version_entries <= 3 * REPLICAS_MAX * documents, "{held:?}");
+    assert!(all_links.incoming_bytes < config.message_bytes_max, "{held:?}");
+    let LinkFootprint { handles, held_snapshots, data_queued, parts_queued, digests_due, .. } = all_links;
+    for count in [handles, held_snapshots, data_queued, parts_queued, digests_due] {
+        assert!(count <= documents, "{held:?}");
+    }
 }
 
 /// Returns how many bytes pay for a frame: its own, and of a part also those that it continues.

@@ -23,6 +23,12 @@ pub(super) struct Requested {
     frame: Option<Received>,
 }
 
+impl Requested {
+    pub(super) fn bytes(&self) -> usize {
+        self.pending.bytes()
+    }
+}
+
 /// A data frame that was received.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Received {

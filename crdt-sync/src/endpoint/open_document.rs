@@ -14,6 +14,7 @@ use crdt_core::{
 
 use crate::document_id::DocumentId;
 use crate::error::OpenError;
+use crate::footprint::DocumentFootprint;
 use crate::frame;
 use crate::input::Ticket;
 use crate::output::{Stored, Write};
@@ -68,6 +69,16 @@ pub(crate) struct Pending {
 enum Covers {
     Delta(Arc<Delta>),
     Version(VersionVector),
+}
+
+impl Pending {
+    /// Returns roughly how many bytes are held until the write is durable.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.covers {
+            Covers::Delta(delta) => delta.size_hint(),
+            Covers::Version(_) => 0,
+        }
+    }
 }
 
 impl OpenDocument {
@@ -228,10 +239,21 @@ impl OpenDocument {
         self.log.rebase(version);
     }
 
-    /// Drops the oldest deltas beyond `log_bytes_max`; peers that still lack them get a snapshot.
+    /// Drops the oldest deltas beyond `log_bytes_max`; peers that still lack them get a snapshot. They
+    /// need not be durable: the write under way holds its delta itself.
     pub(crate) fn truncate_log(&mut self, log_bytes_max: usize) {
         if self.log.bytes() > log_bytes_max {
             self.log.truncate_to_bytes(log_bytes_max);
+            // No position that was cut off is ever asked for again.
+            self.frame.take_if(|(position, _)| *position < self.log.start());
+        }
+    }
+
+    pub(crate) fn footprint(&self) -> DocumentFootprint {
+        DocumentFootprint {
+            log_deltas: self.log.len(),
+            log_bytes: self.log.bytes(),
+            frame_bytes: self.frame.as_ref().map_or(0, |(_, frame)| frame.len()),
         }
     }
 

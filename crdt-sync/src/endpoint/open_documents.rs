@@ -29,6 +29,14 @@ impl OpenDocuments {
         self.all.get_mut(index.0 as usize)
     }
 
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &OpenDocument> {
+        self.all.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut OpenDocument> {
+        self.all.iter_mut()
+    }
+
     pub(crate) fn indices(&self) -> impl Iterator<Item = DocumentIndex> + use<> {
         let len = u32::try_from(self.all.len()).expect("bounded by documents_max: checked in open");
         (0..len).map(DocumentIndex)

@@ -28,6 +28,11 @@ impl Outgoing {
         frame::OVERHEAD_BYTES_MAX + part_bytes_max.min(self.frame.len() - self.sent)
     }
 
+    /// Returns the length of the whole frame, sent or not.
+    pub(crate) fn bytes(&self) -> usize {
+        self.frame.len()
+    }
+
     /// Makes the next message; true if it was the last.
     pub(crate) fn next(&mut self, part_bytes_max: usize) -> (Vec<u8>, bool) {
         let end = self.frame.len().min(self.sent + part_bytes_max);
@@ -59,6 +64,11 @@ impl Incoming {
         }
         self.announced = Some((length, hash));
         Ok(())
+    }
+
+    /// Returns how much has arrived of a frame that is not whole yet.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Takes in the next part; returns the whole frame if it was the last.

@@ -146,6 +146,11 @@ impl Progress {
         self.known.len() > REPLICAS_MAX
     }
 
+    /// Returns how many replicas the versions kept of the peer name.
+    pub(crate) fn version_entries(&self) -> usize {
+        self.known.len() + self.acked.len() + self.owed.counters.len()
+    }
+
     /// Both ends hold the same, durably, as far as this end knows.
     pub(crate) fn is_equal(&self, document: &OpenDocument) -> bool {
         !self.halted

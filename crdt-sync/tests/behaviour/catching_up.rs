@@ -299,6 +299,7 @@ fn random_cuts_and_writes_converge_after_healing() {
                     });
                 }
                 6 => network.write(from, "d", |tx| tx.register("r").set(step as i64).unwrap()),
+                7 => network.nodes[from].endpoint.truncate_logs(random.below(200)),
                 _ => {
                     for wire in wires.values() {
                         network.deliver(*wire, random.below(2));

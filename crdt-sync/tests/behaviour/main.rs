@@ -10,6 +10,7 @@ mod hostile;
 mod identity;
 mod links;
 mod live;
+mod memory;
 mod offers;
 mod timers;
 
