@@ -104,6 +104,18 @@ bugs! {
     NeverGiveUp,
     /// A document that is opened later is not offered.
     LateDocument,
+    /// A link does not notice that the log was cut in front of it.
+    CutUnnoticed,
+    /// A log is never cut.
+    LogNeverCut,
+    /// A log that is longer in the store than it may be is not cut when it is opened.
+    LogOpensUncut,
+    /// A message in parts is kept after it has been taken in.
+    PartsKept,
+    /// A document that waits for credit is queued again each time it changes.
+    QueuedTwice,
+    /// The timer of a link that has ended is kept.
+    TimerOutlivesLink,
 }
 
 #[cfg(planted_bugs)]

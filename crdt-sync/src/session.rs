@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crdt_core::ReplicaId;
+use crdt_core::planted::{Bug, is_planted};
 
 use crate::close::CloseReason;
 use crate::config::Config;
@@ -293,7 +294,7 @@ impl Session {
 
     pub(crate) fn queue_data(&mut self, index: DocumentIndex) {
         if let Some(progress) = self.progress.get_mut(&index)
-            && !std::mem::replace(&mut progress.queued_data, true)
+            && (!std::mem::replace(&mut progress.queued_data, true) || is_planted(Bug::QueuedTwice))
         {
             self.data.push_back(index);
         }

@@ -26,5 +26,5 @@ pub mod wire;
 pub mod world;
 
 pub use host::{Effect, Host, Unsynced};
-pub use plan::{Action, Ending, Fault, FaultKind, Limits, Plan, Step, Topology};
+pub use plan::{Action, Ending, Fault, FaultKind, LOG_BYTES, Limits, Plan, Step, Topology};
 pub use sweep::{Failure, explain, simulate, simulate_traced, sweep};

@@ -16,7 +16,6 @@
 //! place for a sign of life within [`Config::hello_timeout_ms`](crate::Config::hello_timeout_ms); if there is
 //! none, the next dial gets in.
 
-#[cfg(planted_bugs)]
 use crdt_core::planted::{Bug, is_planted};
 
 use super::Endpoint;
@@ -50,7 +49,7 @@ impl Endpoint {
 
     pub(super) fn handle_link_down(&mut self, link: LinkId) {
         let Some(session) = self.sessions.remove(&link) else { return };
-        if let Some(armed_ms) = session.armed_ms {
+        if let Some(armed_ms) = session.armed_ms.filter(|_| !is_planted(Bug::TimerOutlivesLink)) {
             self.timers.remove(&(armed_ms, link));
         }
         if let Some(replica) = session.peer().map(|peer| peer.replica) {

@@ -242,7 +242,7 @@ impl OpenDocument {
     /// Drops the oldest deltas beyond `log_bytes_max`; peers that still lack them get a snapshot. They
     /// need not be durable: the write under way holds its delta itself.
     pub(crate) fn truncate_log(&mut self, log_bytes_max: usize) {
-        if self.log.bytes() > log_bytes_max {
+        if self.log.bytes() > log_bytes_max && !is_planted(Bug::LogNeverCut) {
             self.log.truncate_to_bytes(log_bytes_max);
             // No position that was cut off is ever asked for again.
             self.frame.take_if(|(position, _)| *position < self.log.start());

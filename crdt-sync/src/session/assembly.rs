@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crdt_core::planted::{Bug, is_planted};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::close::CloseReason;
@@ -63,6 +64,9 @@ impl Incoming {
             return Err(CloseReason::TooLarge { bytes: length });
         }
         self.announced = Some((length, hash));
+        if is_planted(Bug::PartsKept) {
+            self.bytes.clear();
+        }
         Ok(())
     }
 
@@ -84,7 +88,8 @@ impl Incoming {
             std::cmp::Ordering::Equal if xxh3_64(&self.bytes) != hash => Err(CloseReason::HashMismatch),
             std::cmp::Ordering::Equal => {
                 self.announced = None;
-                Ok(Some(std::mem::take(&mut self.bytes)))
+                let kept = if is_planted(Bug::PartsKept) { self.bytes.clone() } else { Vec::new() };
+                Ok(Some(std::mem::replace(&mut self.bytes, kept)))
             }
         }
     }

@@ -163,7 +163,8 @@ impl Progress {
     /// Tells whether the peer has to get the whole state, because the log starts too late for it.
     pub(crate) fn needs_snapshot(&mut self, document: &OpenDocument) -> bool {
         let log = document.log();
-        if self.served_at == Some(document.rebases()) && self.cursor >= log.start() {
+        let is_in_log = self.cursor >= log.start() || is_planted(Bug::CutUnnoticed);
+        if self.served_at == Some(document.rebases()) && is_in_log {
             return false;
         }
         if !log.serves(&self.known) && !is_planted(Bug::PartOfLog) {

@@ -34,6 +34,8 @@ pub struct Machine {
     pub full_until_ms: u64,
     /// The next write fails.
     pub fails_next: bool,
+    /// In the midst of its next turn it cuts all its logs down to this many bytes.
+    pub cuts_next: Option<usize>,
     /// A sync is on its way.
     pub is_syncing: bool,
     /// When its timer will next be looked at.
@@ -57,6 +59,7 @@ impl Machine {
             slow_until_ms: 0,
             full_until_ms: 0,
             fails_next: false,
+            cuts_next: None,
             is_syncing: false,
             timer_ms: None,
             links: BTreeMap::new(),

@@ -15,8 +15,10 @@ use crate::choices::Choices;
 use crate::shadow::Shadow;
 use crate::view::View;
 
+mod bounds;
 mod check;
 
+use bounds::Arriving;
 pub use check::{Broken, Check, Violation, broken};
 
 /// One new state in so many is compared with the model: that is quadratic in the history.
@@ -270,7 +272,11 @@ impl Oracle {
     /// Takes note of what a replica learns of its peer by a message that arrives: `from` is the peer's
     /// end of the link, `to` the replica's own.
     pub fn heard(&mut self, from: (usize, LinkId), to: (usize, LinkId), bytes: &[u8]) {
-        let (handle, counters): (u32, Vec<(ReplicaId, u64)>) = match FrameSummary::decode(bytes) {
+        let summary = FrameSummary::decode(bytes);
+        if let (Ok(summary), Some(said)) = (&summary, self.hosts[to.0].said.get_mut(&to.1)) {
+            said.arriving.take_in(summary);
+        }
+        let (handle, counters): (u32, Vec<(ReplicaId, u64)>) = match summary {
             Ok(FrameSummary::Offer { handle, version, .. } | FrameSummary::Snapshot { handle, version, .. }) => {
                 (handle, version.iter().collect())
             }
@@ -356,6 +362,8 @@ struct Said {
     parts: Vec<u8>,
     /// By document: what the peer has said here that it has.
     heard: BTreeMap<usize, VersionVector>,
+    /// What has arrived of a message in parts.
+    arriving: Arriving,
 }
 
 /// Returns the id of a replica by its number.

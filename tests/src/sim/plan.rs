@@ -51,7 +51,7 @@ pub enum Topology {
 /// Sizes and waits of one replica and its store; small ones bring the rare paths on.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// `Config::log_bytes_max`.
+    /// `Config::log_bytes_max`; one of [`LOG_BYTES`].
     pub log_bytes: usize,
     /// `Config::chunk_bytes_max`.
     pub chunk_bytes: usize,
@@ -170,8 +170,10 @@ fault_kinds! {
     SlowDisk = "slow disk",
     /// A host is stopped in good order and started again.
     Restart = "restart",
-    /// A host comes back from its stop with another size of log.
-    Truncation = "log truncated",
+    /// A running host cuts its logs, between two steps or in the midst of one.
+    Truncation = "logs truncated",
+    /// A host is stopped in good order and started again with another limit of its logs.
+    LogLimit = "restart with another log limit",
     /// A host's wall clock is off by up to ten years.
     Skew = "clock skew",
     /// A host dials a peer that it may be linked with already.
@@ -183,6 +185,9 @@ impl fmt::Display for Fault {
         write!(f, "{} (at {}, with {}, {} ms)", self.kind.name(), self.at, self.with, self.lasts_ms)
     }
 }
+
+/// How long logs may get; the last is longer than any gets.
+pub const LOG_BYTES: [usize; 4] = [0, 200, 1_000, 4 << 20];
 
 /// How long a run goes on before everything is mended.
 const ACTIVE_MS: usize = 60_000;
@@ -235,7 +240,7 @@ impl Plan {
 impl Limits {
     fn draw(choices: &mut Choices) -> Self {
         Self {
-            log_bytes: [0, 200, 1_000, 4 << 20][choices.below(4)],
+            log_bytes: LOG_BYTES[choices.below(LOG_BYTES.len())],
             chunk_bytes: [1_024, 4_096, 64 << 10][choices.below(3)],
             in_flight_bytes: [1, 600, 1 << 20][choices.below(3)],
             store_bytes: [0, 500, 1 << 20][choices.below(3)],

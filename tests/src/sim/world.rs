@@ -324,6 +324,9 @@ impl<'p> World<'p> {
     }
 
     fn conclude(&mut self) -> Result<(), Broken> {
+        for (host, machine) in self.machines.iter().enumerate() {
+            self.oracle.at_rest(host, machine)?;
+        }
         for (document, id) in self.ids.iter().enumerate() {
             let open = self.machines.iter().filter_map(|machine| machine.host.as_ref()?.endpoint.document(id));
             let bytes: BTreeSet<Vec<u8>> = open.map(|document| document.snapshot().encode()).collect();

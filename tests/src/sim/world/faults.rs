@@ -4,7 +4,7 @@
 
 use super::{Happening, World};
 use crate::sim::oracle::Broken;
-use crate::sim::plan::{Fault, FaultKind};
+use crate::sim::plan::{Fault, FaultKind, LOG_BYTES};
 use crate::sim::trace::Who;
 use crate::sim::wire::{Wire, WireNumber};
 
@@ -18,7 +18,8 @@ impl World<'_> {
             FaultKind::Drop | FaultKind::Duplicate | FaultKind::Swap => self.tamper(fault),
             FaultKind::Partition | FaultKind::OneWay => self.part(fault),
             FaultKind::SecondLink => self.dial_again(fault)?,
-            FaultKind::Restart | FaultKind::Truncation => self.restart(fault)?,
+            FaultKind::Restart | FaultKind::LogLimit => self.restart(fault)?,
+            FaultKind::Truncation => self.truncate(fault),
             FaultKind::Crash | FaultKind::TornCrash => self.crash(fault),
             _ => self.afflict(fault),
         };
@@ -93,7 +94,10 @@ impl World<'_> {
 
     /// Nothing breaks any more: what is slow gets quick, and what was tampered with is replaced.
     pub(super) fn mend_wires(&mut self) {
-        self.machines.iter_mut().for_each(|machine| machine.fails_next = false);
+        for machine in &mut self.machines {
+            machine.fails_next = false;
+            machine.cuts_next = None;
+        }
         let mut gone = Vec::new();
         for (number, wire) in &mut self.wires {
             wire.delay_ms = 0;
@@ -135,12 +139,42 @@ impl World<'_> {
         if machine.host.as_ref().is_none_or(|up| !up.unsynced().is_empty()) {
             return Ok(false);
         }
-        if fault.kind == FaultKind::Truncation {
-            self.machines[host].limits.log_bytes = [0, 200, 1_000, 4 << 20][fault.with % 4];
+        let (before, after) = (self.machines[host].limits.log_bytes, LOG_BYTES[fault.with % LOG_BYTES.len()]);
+        if fault.kind == FaultKind::LogLimit {
+            self.machines[host].limits.log_bytes = after;
         }
         self.stop(host, 0);
         self.enter(self.now_ms + fault.lasts_ms.min(500), Happening::Start { host });
-        Ok(fault.kind == FaultKind::Restart || fault.with % 4 < 3)
+        Ok(fault.kind == FaultKind::Restart || before != after)
+    }
+
+    /// Cuts logs of a host that is up, at once or in the midst of its next turn.
+    fn truncate(&mut self, fault: Fault) -> bool {
+        let host = fault.at % self.machines.len();
+        let machine = &mut self.machines[host];
+        let Some(up) = &mut machine.host else { return false };
+        let bytes_max = [0, 0, 100, 500][fault.with % 4];
+        let before = up.endpoint.footprint().all_documents.log_deltas;
+        match fault.with / 4 % 4 {
+            0 => up.endpoint.truncate_log(&self.ids[fault.at / 8 % self.ids.len()], bytes_max),
+            1 => up.endpoint.truncate_logs(bytes_max),
+            // Counts when it bites.
+            _ => machine.cuts_next = Some(bytes_max),
+        }
+        up.endpoint.footprint().all_documents.log_deltas < before
+    }
+
+    /// Cuts the logs of a host that has not yet got all of what it asks for.
+    pub(super) fn cut_in_between(&mut self, host: usize) {
+        let machine = &mut self.machines[host];
+        let Some((bytes_max, up)) = machine.cuts_next.take().zip(machine.host.as_mut()) else { return };
+        let before = up.endpoint.footprint().all_documents.log_deltas;
+        up.endpoint.truncate_logs(bytes_max);
+        let cut = before - up.endpoint.footprint().all_documents.log_deltas;
+        if cut > 0 {
+            *self.tally.faults.entry(FaultKind::Truncation).or_default() += 1;
+            self.note(host, &cut.to_le_bytes(), || format!("cuts {cut} deltas off its logs before it is through"));
+        }
     }
 
     fn crash(&mut self, fault: Fault) -> bool {
@@ -191,6 +225,7 @@ impl World<'_> {
         self.tally.transactions_lost += self.oracle.stopped(host);
         let machine = &mut self.machines[host];
         machine.is_syncing = false;
+        machine.cuts_next = None;
         machine.timer_ms = None;
         let links: Vec<(WireNumber, usize)> = std::mem::take(&mut machine.links).into_values().collect();
         for (number, end) in links {

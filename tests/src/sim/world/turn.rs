@@ -37,6 +37,7 @@ impl World<'_> {
                 Effect::Close { link, reason } => self.close(host, link, reason)?,
                 Effect::Event(event) => self.hear(host, event)?,
             }
+            self.cut_in_between(host);
         }
         for (document, id) in self.ids.iter().enumerate() {
             if let Some(open) = self.machines[host].host.as_ref().and_then(|up| up.endpoint.document(id)) {
@@ -44,7 +45,7 @@ impl World<'_> {
             }
         }
         self.arm(host);
-        Ok(())
+        self.oracle.bounds(host, &self.machines[host])
     }
 
     /// A write was asked for: it is due some time later.

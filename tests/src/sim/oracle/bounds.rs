@@ -1,0 +1,125 @@
+//! Memory and queues: what an endpoint says that it holds, against what its settings promise and
+//! what has happened around it.
+//!
+//! An endpoint could say too little. So figures are compared with what is seen from outside wherever that
+//! can be seen: writes that wait with the writes its store was asked for, parts that are kept with
+//! the parts that arrived.
+
+use crdt_sync::{DocumentFootprint, FrameSummary, LinkFootprint, Write};
+
+use super::{Broken, Check, Oracle, broken};
+use crate::sim::machine::Machine;
+
+/// Encoded deltas that a document keeps for the next link have at most this many bytes.
+const FRAME_KEPT_BYTES_MAX: usize = 4 << 10;
+
+/// What is known of a peer of one document are three versions: known, acknowledged, to be acknowledged.
+const VERSIONS_KEPT: usize = 3;
+
+/// What has arrived of a message in parts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Arriving {
+    announced: u64,
+    arrived: usize,
+}
+
+impl Arriving {
+    pub(super) fn take_in(&mut self, summary: &FrameSummary) {
+        match summary {
+            FrameSummary::Begin { length, bytes } => *self = Self { announced: *length, arrived: *bytes },
+            FrameSummary::Part { bytes } => self.arrived += bytes,
+            _ => {}
+        }
+        if self.arrived as u64 >= self.announced {
+            *self = Self::default();
+        }
+    }
+}
+
+impl Oracle {
+    /// Judges what a replica holds, when it has asked for everything that it wants done.
+    ///
+    /// # Errors
+    /// The check that failed, and how.
+    pub fn bounds(&self, host: usize, machine: &Machine) -> Result<(), Broken> {
+        let Some(up) = &machine.host else { return Ok(()) };
+        let total = up.endpoint.footprint();
+        let unsynced = up.unsynced();
+        let unsynced_bytes = unsynced.iter().map(|unsynced| match &unsynced.write {
+            Write::Delta(delta) => delta.size_hint(),
+            Write::Snapshot(_) => 0,
+        });
+        let what = format_args!("host {host}");
+        within(what, "documents", total.documents, self.ids.len())?;
+        within(what, "links", total.links, machine.links.len())?;
+        within(what, "outputs left", total.outputs, 0)?;
+        within(what, "links left with something to send", total.links_queued, 0)?;
+        within(what, "timers", total.timers, total.links)?;
+        within(what, "writes not durable", total.writes, unsynced.len())?;
+        within(what, "bytes of writes not durable", total.write_bytes, unsynced_bytes.sum())?;
+        for id in &self.ids {
+            if let Some(footprint) = up.endpoint.document_footprint(id) {
+                let DocumentFootprint { log_deltas, log_bytes, frame_bytes, .. } = footprint;
+                let what = format_args!("host {host}, {id}");
+                within(what, "bytes of log", log_bytes, machine.limits.log_bytes)?;
+                within(what, "deltas in the log", log_deltas, log_bytes)?;
+                within(what, "bytes of a frame kept", frame_bytes, FRAME_KEPT_BYTES_MAX)?;
+            }
+        }
+        for link in machine.links.keys() {
+            let Some(holds) = up.endpoint.link_footprint(*link) else { continue };
+            let arrived = self.hosts[host].said.get(link).map_or(0, |said| said.arriving.arrived);
+            let what = format_args!("host {host}, link {}", link.0);
+            self.link_bounds(what, &holds, total.documents)?;
+            within(what, "bytes of an incoming message", holds.incoming_bytes, arrived)?;
+            // Before its first part is out, its document stands in the queue; and so until its last is.
+            if holds.outgoing_bytes > 0 && holds.data_queued == 0 {
+                let detail = format!("{what}: {} bytes are kept of a message that is out", holds.outgoing_bytes);
+                return broken(Check::Bounds, detail);
+            }
+        }
+        Ok(())
+    }
+
+    fn link_bounds(
+        &self,
+        what: std::fmt::Arguments<'_>,
+        holds: &LinkFootprint,
+        documents: usize,
+    ) -> Result<(), Broken> {
+        within(what, "documents", holds.documents, documents)?;
+        within(what, "handles", holds.handles, documents)?;
+        let entries_max = VERSIONS_KEPT * self.hosts.len() * documents;
+        within(what, "entries of versions", holds.version_entries, entries_max)?;
+        within(what, "snapshots held", holds.held_snapshots, documents)?;
+        within(what, "documents left with a control frame", holds.control_queued, 0)?;
+        within(what, "documents left to be declined", holds.refusals_queued, 0)?;
+        within(what, "documents with data", holds.data_queued, documents)?;
+        within(what, "documents with data in parts", holds.parts_queued, documents)?;
+        within(what, "digests due", holds.digests_due, documents)
+    }
+
+    /// Judges what a replica holds when everybody has everything: nothing for anybody.
+    ///
+    /// # Errors
+    /// The check that failed, and how.
+    pub fn at_rest(&self, host: usize, machine: &Machine) -> Result<(), Broken> {
+        let Some(up) = &machine.host else { return Ok(()) };
+        let total = up.endpoint.footprint();
+        let links = total.all_links;
+        let what = format_args!("host {host}, at rest");
+        within(what, "writes not durable", total.writes, 0)?;
+        within(what, "snapshots held", links.held_snapshots, 0)?;
+        within(what, "documents with data", links.data_queued, 0)?;
+        within(what, "documents with data in parts", links.parts_queued, 0)?;
+        within(what, "bytes of incoming messages", links.incoming_bytes, 0)?;
+        within(what, "bytes of outgoing messages", links.outgoing_bytes, 0)
+    }
+}
+
+fn within(who: std::fmt::Arguments<'_>, what: &str, count: usize, max: usize) -> Result<(), Broken> {
+    if count > max {
+        return broken(Check::Bounds, format!("{who}: {count} {what}, at most {max} are allowed"));
+    }
+    Ok(())
+}
