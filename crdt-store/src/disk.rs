@@ -10,6 +10,7 @@
 //!
 //! Every table and byte stands in docs/storage.md, the choice of redb in docs/decisions/0007-durable-store.md.
 
+mod backup;
 mod base;
 mod error;
 mod fault;
@@ -17,10 +18,14 @@ mod files;
 mod fold;
 mod identity;
 mod lock;
+mod overlay;
 mod read;
 mod row;
 mod rows;
 mod table;
+#[cfg(test)]
+mod tests;
+mod verify;
 mod witness;
 mod write;
 
@@ -38,8 +43,10 @@ use tracing::{debug, info, warn};
 
 use crate::store::{Checkpoint, Store, StoreError, Stored};
 
-pub use self::error::{DiskOpenError, Holder};
+pub use self::backup::Backup;
+pub use self::error::{BackupError, CompactError, DiskOpenError, Holder, RestoreError, VerifyError};
 pub use self::identity::{Identity, Renewal};
+pub use self::verify::Verified;
 
 use self::fault::Fault;
 use self::files::FileMark;
@@ -190,6 +197,80 @@ impl DiskStore {
     pub fn announce(&self, text: &str) -> io::Result<()> {
         self.folder.as_ref().map_or(Ok(()), |folder| folder.lock.announce(Some(text)))
     }
+
+    /// Begins a backup of all that is durable now. O(1); the store goes on as before.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn start_backup(&self) -> Result<Backup, StoreError> {
+        self.rows.reader().map(Backup::new).map_err(Fault::into_store_error)
+    }
+
+    /// Makes a store of a backup, in a folder that holds none. Its first opening takes a new id.
+    ///
+    /// # Errors
+    /// [`RestoreError`].
+    pub fn restore(backup: impl AsRef<Path>, folder: impl AsRef<Path>) -> Result<Verified, RestoreError> {
+        let folder = Folder::take(folder.as_ref())?;
+        folder.remove_stale()?;
+        if folder.store().try_exists()? {
+            return Err(RestoreError::Occupied);
+        }
+        let temporary = folder.temporary();
+        let made = folder.restore(backup.as_ref());
+        if made.is_err() {
+            // Best effort: the next opening tries again, and the error that led here says more.
+            let _ = files::remove_stale(&temporary);
+        }
+        Ok(made?)
+    }
+
+    /// Reads and checks everything in a folder that is not open. O(bytes); the store is not changed.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub fn verify(folder: impl AsRef<Path>) -> Result<Verified, VerifyError> {
+        if !folder.as_ref().join(STORE_FILE).try_exists()? {
+            return Err(VerifyError::Missing);
+        }
+        let folder = Folder::take(folder.as_ref())?;
+        let (verified, rows) = verify::file(&folder.store()).map_err(DiskOpenError::from)?;
+        let witness = Witness::open(&folder.witness())?;
+        let is_same = |witness: &Witness| witness.record().seals.contains(&rows.identity().seal);
+        if witness.filter(is_same).is_some_and(|witness| rows.commits() < witness.commits()) {
+            return Err(VerifyError::Damaged("the latest commits are missing".to_owned()));
+        }
+        Ok(verified)
+    }
+
+    /// Reads and checks all that is durable, as [`verify`](Self::verify) does, while the store stays open. O(bytes).
+    ///
+    /// # Errors
+    /// [`VerifyError`]; the store takes nothing more after [`Damaged`](VerifyError::Damaged).
+    pub fn check(&mut self) -> Result<Verified, VerifyError> {
+        let damage = |fault| match fault {
+            Fault::Poisoned => VerifyError::Poisoned,
+            fault => DiskOpenError::from(fault).into(),
+        };
+        let verified = verify::rows(&self.rows).map_err(damage)?;
+        let Some(folder) = &self.folder else { return Ok(verified) };
+        let (on_disk, rows) = verify::file(&folder.store()).map_err(DiskOpenError::from)?;
+        if rows.commits() != self.rows.commits() {
+            return Err(damage(self.rows.fail(Fault::damaged("the latest commits are missing"))));
+        }
+        Ok(on_disk)
+    }
+
+    /// Gives free pages back to the file system; tells whether any could be. O(bytes), and the store waits.
+    ///
+    /// # Errors
+    /// [`CompactError`].
+    pub fn compact(&mut self) -> Result<bool, CompactError> {
+        match self.rows.compact() {
+            Err(Fault::Busy) => Err(CompactError::Busy),
+            outcome => outcome.map_err(|fault| fault.into_store_error().into()),
+        }
+    }
 }
 
 impl Store for DiskStore {
@@ -269,6 +350,26 @@ impl Folder {
         files::sync_folder(&self.path)?;
         info!(folder = %self.path.display(), "made a new store");
         Ok(())
+    }
+
+    /// Makes a store of a backup.
+    fn restore(&self, backup: &Path) -> Result<Verified, DiskOpenError> {
+        backup::copy_file(backup, &self.temporary())?;
+        // Checked before redb opens it for writing, which a damaged file might not survive.
+        let (verified, _) = verify::file(&self.temporary())?;
+        let options = DiskOptions::default();
+        let file = files::private().open(self.temporary())?;
+        let backend = FileBackend::new(file.try_clone()?).map_err(Fault::from)?;
+        let mut rows = Rows::open(backend, options.cache_bytes, options.tail_bytes_max as u64)?;
+        // It is marked already, unless somebody took the file of a store for a backup.
+        rows.set_identity(IdentityRow { is_backup: true, ..rows.identity().clone() })?;
+        rows.close()?;
+        file.sync_all()?;
+        files::remove_stale(&self.witness())?;
+        fs::rename(self.temporary(), self.store())?;
+        files::sync_folder(&self.path)?;
+        info!(folder = %self.path.display(), "made a store of a backup");
+        Ok(verified)
     }
 
     /// Proves that the store may keep its id, or gives it another; durable on return.

@@ -15,6 +15,9 @@ mod disk;
 mod memory;
 mod store;
 
-pub use disk::{Continuity, DiskOpenError, DiskOptions, DiskStore, Holder, Identity, Renewal};
+pub use disk::{
+    Backup, BackupError, CompactError, Continuity, DiskOpenError, DiskOptions, DiskStore, Holder, Identity,
+};
+pub use disk::{Renewal, RestoreError, Verified, VerifyError};
 pub use memory::{Lease, LeaseError, MemoryStore};
 pub use store::{Checkpoint, Store, StoreError, Stored};

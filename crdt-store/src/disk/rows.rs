@@ -245,6 +245,12 @@ impl Rows {
         self.base.read(read)
     }
 
+    /// Ends the store, for a fault that was found elsewhere.
+    pub(super) fn fail(&self, fault: Fault) -> Fault {
+        self.base.fail(&fault);
+        fault
+    }
+
     fn touch(&mut self, name: &str) -> Result<&mut Touched, Fault> {
         if !self.touched.contains_key(name) {
             let touched = match self.names.get(name) {

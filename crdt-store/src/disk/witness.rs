@@ -89,6 +89,11 @@ impl Witness {
         &self.record
     }
 
+    #[cfg(test)]
+    pub(super) fn turn(&self) -> u64 {
+        self.turn
+    }
+
     /// Returns how many commits of the database were noted.
     pub(super) fn commits(&self) -> u64 {
         self.commits
