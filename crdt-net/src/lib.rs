@@ -53,19 +53,21 @@ mod driver;
 mod link;
 mod listen;
 mod net;
+mod options;
 mod replica;
 mod status;
 mod transport;
 mod watch;
 
-pub use crdt_store::{LeaseError, MemoryStore, StoreError};
+pub use crdt_store::{Continuity, DiskOpenError, DiskOptions, Identity, LeaseError, MemoryStore, Renewal, StoreError};
 pub use crdt_sync::{Accept, Config, DocumentId, DocumentIdError, LinkId, Source};
 
 pub use clock::WallClock;
 pub use dial::TargetError;
 pub use document::{DocumentError, DocumentHandle, TransactError};
-pub use replica::{Closed, ConnectError, ListenError, OpenError, Options, Replica};
-pub use status::{Direction, LinkStatus, Status, Totals};
+pub use options::{Durability, Options, Storage};
+pub use replica::{BackupError, Closed, ConnectError, ListenError, OpenError, Replica};
+pub use status::{Direction, LinkStatus, Status, StorageStatus, Totals};
 pub use transport::{Attempt, Connection, Listener, Tcp, Transport};
 pub use watch::{Watch, WatchEvent};
 
