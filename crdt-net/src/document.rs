@@ -1,7 +1,7 @@
 //! The handle to one document of a replica: read, write, watch, wait.
 //!
 //! A transaction runs inside the driver task, between two messages, so no other write can come
-//! between what it reads and what it writes. Its answer waits for the store.
+//! between what it reads and what it writes. Its answer waits for the store, the driver does not.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -10,22 +10,22 @@ use std::panic::{self, AssertUnwindSafe};
 use crdt_core::{Snapshot, Transaction, VersionVector};
 use crdt_sync::{DocumentId, DocumentIdError};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use crate::driver::{Command, Edit};
-use crate::replica::{Closed, ask};
+use crate::driver::{Command, Edit, Edited};
+use crate::replica::{Closed, Replica};
 use crate::watch::Watch;
 
 /// One document of a [`Replica`](crate::Replica). Cheap to clone; keeps the replica open.
 #[derive(Clone, Debug)]
 pub struct DocumentHandle {
     id: DocumentId,
-    commands: mpsc::Sender<Command>,
+    replica: Replica,
 }
 
 impl DocumentHandle {
-    pub(crate) fn new(id: DocumentId, commands: mpsc::Sender<Command>) -> Self {
-        Self { id, commands }
+    pub(crate) fn new(id: DocumentId, replica: Replica) -> Self {
+        Self { id, replica }
     }
 
     /// Returns the document's name.
@@ -34,16 +34,27 @@ impl DocumentHandle {
         &self.id
     }
 
+    /// Returns the replica that the document belongs to.
+    #[must_use]
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
     /// Returns the whole document as it is now. O(1); it can be kept without holding up writers.
+    ///
+    /// It may hold changes that are not durable yet: [`wait_for`](Self::wait_for) its version if that matters.
     ///
     /// # Errors
     /// [`Closed`] if the replica is.
     pub async fn snapshot(&self) -> Result<Snapshot, Closed> {
         let document = self.id.clone();
-        ask(&self.commands, |reply| Command::Snapshot { document, reply }).await
+        self.replica.ask(|reply| Command::Snapshot { document, reply }).await
     }
 
     /// Runs a transaction and returns once it is durable in the store. It reaches peers later.
+    ///
+    /// Writers at the same time share the syncs of the store. A transaction that changes nothing
+    /// returns once what it may have read is durable; one that fails returns at once.
     ///
     /// `edit` runs in the task that serves the whole replica: keep it short, and do not block. If
     /// it panics, the transaction is rolled back and the panic goes on in the caller. If the
@@ -60,7 +71,7 @@ impl DocumentHandle {
     {
         let (reply, answer) = oneshot::channel();
         let command = Command::Transact { document: self.id.clone(), edit: run_and_answer(edit, reply) };
-        self.commands.send(command).await.map_err(|_| Closed)?;
+        self.replica.send(command).await?;
         match answer.await.map_err(|_| Closed)? {
             Ok(outcome) => outcome.map_err(TransactError::from),
             Err(panic) => panic::resume_unwind(panic),
@@ -73,16 +84,16 @@ impl DocumentHandle {
     /// [`Closed`] if the replica is.
     pub async fn watch(&self) -> Result<Watch, Closed> {
         let document = self.id.clone();
-        ask(&self.commands, |reply| Command::Watch { document, reply }).await
+        self.replica.ask(|reply| Command::Watch { document, reply }).await
     }
 
-    /// Waits until the document here covers `version`.
+    /// Waits until the document here covers `version`, durably.
     ///
     /// # Errors
     /// [`Closed`] if the replica is, or is closed meanwhile.
     pub async fn wait_for(&self, version: &VersionVector) -> Result<(), Closed> {
         let (document, version) = (self.id.clone(), version.clone());
-        ask(&self.commands, |reply| Command::WaitFor { document, version, reply }).await
+        self.replica.ask(|reply| Command::WaitFor { document, version, reply }).await
     }
 }
 
@@ -99,10 +110,12 @@ where
     Box::new(move |endpoint, now, document| {
         // Unwind safe: a transaction that unwinds is dropped, which rolls it back.
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| endpoint.transact(now, document, edit)));
-        Box::new(move || {
+        let is_made = matches!(outcome, Ok(Ok(_)));
+        let answer = Box::new(move || {
             // Fails only if the caller no longer waits.
             let _ = reply.send(outcome);
-        })
+        });
+        if is_made { Edited::Made(answer) } else { Edited::Failed(answer) }
     })
 }
 

@@ -1,25 +1,31 @@
-//! The driver: the one task that owns the endpoint and the store of a replica.
+//! The driver: the one task that owns the endpoint of a replica, and gives its store work.
 //!
-//! Each turn takes in everything that is ready, then carries out what the endpoint asks for: the
-//! store first, and only when that is done whatever waited for it (Invariant 4). Ten thousand
-//! messages that arrive together cost one turn, not ten thousand flushes. Between turns it sleeps
-//! until something arrives, or until exactly the moment that the endpoint has named.
+//! Each turn takes in everything that is ready, then carries out what the endpoint asks for. What is to be
+//! made durable goes to the store (see `persist`); when the store says that it is, whatever waited
+//! for it follows: answers to callers, and what peers may know (Invariant 4). Ten thousand messages
+//! that arrive together cost one turn, not ten thousand flushes. Between turns it sleeps until something arrives,
+//! or until exactly the moment that the endpoint has named.
 //!
-//! Nothing in here waits for a peer, a reader or a caller: what cannot be handed over at once is
-//! dropped together with its link, or its reader is told that it lags.
+//! Nothing in here waits for a peer, a reader, a caller or a disk: what cannot be handed over at once
+//! is dropped together with its link, or its reader is told that it lags. If the disk is slower than
+//! those who write, they wait: while much is not durable yet, neither commands nor messages are
+//! taken in, so callers wait for room in one queue and peers in the other. That cannot stand still: the
+//! disk needs nothing from either to go on, and what it has done is still heard. A close waits in
+//! line like everything else, for it would have to wait for the disk anyway.
 
 mod connections;
+mod persist;
 mod turn;
 mod waiters;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crdt_core::{ReplicaId, Snapshot, VersionVector};
-use crdt_store::Store;
-use crdt_sync::{Config, DocumentId, Endpoint, Input, Now, Stored};
+use crdt_store::StoreError;
+use crdt_sync::{DocumentId, Endpoint, Input, Now, Ticket};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot};
@@ -28,13 +34,16 @@ use tracing::{error, info};
 use crate::clock::{Clock, Timer};
 use crate::dial::Target;
 use crate::link::Arrival;
-use crate::replica::{OpenError, Options};
+use crate::options::Options;
 use crate::status::{LinkStatus, Status, Totals};
 use crate::transport::Listener;
 use crate::watch::{Watch, Watchers};
 
 use self::connections::Connections;
-use self::waiters::Waiters;
+use self::persist::Persist;
+use self::waiters::{Answers, Waiters};
+
+pub(crate) use self::persist::{BackupReply, Opened, open};
 
 /// How many messages may wait for the driver; beyond that, peers are not read. With messages of
 /// 256 KiB that is 16 MiB.
@@ -43,14 +52,33 @@ const ARRIVALS_MAX: usize = 64;
 /// How many arrivals and commands one turn takes in before it acts on them.
 const GATHER_MAX: usize = 256;
 
+/// From how many bytes on writes do not wait for others to share their sync: a sync of more takes
+/// longer to write than to begin.
+const HEAVY_BYTES: usize = 1024 * 1024;
+
+/// How many callers may wait for the store before no more are let in: some change nothing, and so
+/// weigh nothing in the store.
+const ANSWERS_MAX: usize = 16 * 1024;
+
 /// Where the answer to a command goes.
 pub(crate) type Reply<T> = oneshot::Sender<T>;
 
+/// Why a replica was closed, for whoever asks, if it was its store's fault.
+pub(crate) type Failure = Arc<OnceLock<StoreError>>;
+
 /// A transaction of any type, and what to do once it is durable.
-pub(crate) type Edit = Box<dyn FnOnce(&mut Endpoint, Now, &DocumentId) -> Answer + Send>;
+pub(crate) type Edit = Box<dyn FnOnce(&mut Endpoint, Now, &DocumentId) -> Edited + Send>;
 
 /// Tells the caller of a transaction what became of it.
 pub(crate) type Answer = Box<dyn FnOnce() + Send>;
+
+/// What became of a transaction.
+pub(crate) enum Edited {
+    /// It is made. Its caller hears of it once it is durable, and everything with it that it may have read.
+    Made(Answer),
+    /// It failed and has changed nothing. Its caller hears of it at once.
+    Failed(Answer),
+}
 
 /// What handles ask of the driver.
 pub(crate) enum Command {
@@ -67,13 +95,18 @@ pub(crate) enum Command {
     Transact { document: DocumentId, edit: Edit },
     Watch { document: DocumentId, reply: Reply<Watch> },
     WaitFor { document: DocumentId, version: VersionVector, reply: Reply<()> },
+    Flush { reply: Reply<()> },
+    BackUp { reply: BackupReply },
     Close,
 }
 
 /// The state behind all handles of one replica.
 pub(crate) struct Driver {
     endpoint: Endpoint,
-    store: Box<dyn Store>,
+    persist: Persist,
+    /// How many bytes may wait for the store.
+    waiting_bytes_max: usize,
+    failure: Failure,
     commands: mpsc::Receiver<Command>,
     arrivals: mpsc::Receiver<Arrival>,
     connections: Connections,
@@ -85,44 +118,54 @@ pub(crate) struct Driver {
     timer: Timer,
     /// What the nonces of links are drawn with.
     random: StdRng,
-    /// Callers whose transactions become durable with this turn.
-    answers: Vec<Answer>,
+    /// Callers whose transactions are not durable yet.
+    answers: Answers,
     /// Callers who get the status once this turn is carried out: until then the figures of a link
     /// that the endpoint has just closed are on their way.
     asked: Vec<Reply<Status>>,
-    /// Documents whose version may have changed in this turn.
-    touched: BTreeSet<DocumentId>,
-    /// Documents whose deltas have become heavy in the store.
-    checkpoints: BTreeSet<DocumentId>,
+    /// Callers who get a copy of the store with all that was taken in before.
+    backups: Vec<BackupReply>,
+    /// What was taken in before must not wait for company in the store.
+    is_urgent: bool,
+    /// Documents of which something is to become durable, with the last write of each.
+    touched: BTreeMap<DocumentId, Ticket>,
+    /// Documents of which something has.
+    settled: BTreeSet<DocumentId>,
 }
 
 impl Driver {
-    /// Opens the store and every document in it.
-    pub(crate) fn open(options: Options, commands: mpsc::Receiver<Command>) -> Result<Self, OpenError> {
-        let replica = options.replica.or_else(|| options.store.replica());
-        let replica = replica.unwrap_or_else(|| ReplicaId::from_random_bytes(rand::random()));
-        let store: Box<dyn Store> = Box::new(options.store.lease(replica)?);
+    /// Makes a driver of an open store.
+    pub(crate) fn new(
+        options: &Options,
+        clock: Clock,
+        opened: (Endpoint, Persist),
+        commands: mpsc::Receiver<Command>,
+        failure: Failure,
+    ) -> Self {
+        let (endpoint, persist) = opened;
         let mut random = options.seed.map_or_else(rand::make_rng, StdRng::seed_from_u64);
-        let clock = Clock::start(options.wall_clock.clone());
-        let endpoint = open_documents(&*store, options.sync.clone(), clock.now())?;
         let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
-        Ok(Self {
+        Self {
             endpoint,
-            store,
+            persist,
+            waiting_bytes_max: options.waiting_bytes_max,
+            failure,
             commands,
             arrivals,
-            connections: Connections::new(sender, &options, random.fork()),
+            connections: Connections::new(sender, options, random.fork()),
             watchers: Watchers::default(),
             waiters: Waiters::default(),
             totals: Totals::default(),
             timer: Timer::new(&clock),
             clock,
             random,
-            answers: Vec::new(),
+            answers: Answers::default(),
             asked: Vec::new(),
-            touched: BTreeSet::new(),
-            checkpoints: BTreeSet::new(),
-        })
+            backups: Vec::new(),
+            is_urgent: false,
+            touched: BTreeMap::new(),
+            settled: BTreeSet::new(),
+        }
     }
 
     /// Returns the identity under which the replica writes.
@@ -133,45 +176,69 @@ impl Driver {
     /// Runs until a handle says close, or the last one is gone, or the store fails.
     pub(crate) async fn run(mut self) {
         info!(replica = %self.replica(), "replica opened");
-        loop {
-            let flow = self.wait_and_gather().await;
-            // The turn that brings the close may have run transactions before it.
-            if let Err(error) = self.carry_out_all() {
-                error!(%error, "the store failed: closing");
-                break;
+        let outcome = loop {
+            match self.turn().await {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => break self.drain().await,
+                Err(error) => break Err(error),
             }
-            if flow.is_break() {
-                break;
-            }
+        };
+        if let Err(error) = outcome {
+            error!(%error, "the store failed: closing");
+            // Before any caller hears that the replica is closed.
+            let _ = self.failure.set(error);
         }
         self.shut_down().await;
     }
 
+    async fn turn(&mut self) -> Result<ControlFlow<()>, StoreError> {
+        let flow = self.wait_and_gather().await?;
+        // The turn that brings the close may have run transactions before it.
+        self.carry_out_all()?;
+        Ok(flow)
+    }
+
     /// Waits until there is something to do, and takes in all of it that is ready, up to a bound.
-    async fn wait_and_gather(&mut self) -> ControlFlow<()> {
+    async fn wait_and_gather(&mut self) -> Result<ControlFlow<()>, StoreError> {
         self.timer.set(self.endpoint.poll_timeout());
-        // In this order nothing is kept waiting: the first two rest nearly always, and what the last two bring is
+        let has_room = self.has_room();
+        // In this order nothing is kept waiting: the first three rest nearly always, and what the last two bring is
         // taken in by turns below.
         tokio::select! {
             biased;
             () = self.timer.wait() => self.endpoint.handle(self.clock.now(), Input::Timeout),
             () = self.connections.reap() => {}
-            command = self.commands.recv() => self.obey(command.unwrap_or(Command::Close))?,
-            Some(arrival) = self.arrivals.recv() => self.take_in(arrival),
+            durable = self.persist.durable() => match durable? {
+                Some(ticket) => self.take_durable(ticket),
+                None => return Ok(ControlFlow::Break(())),
+            },
+            command = self.commands.recv(), if has_room => {
+                if self.obey(command.unwrap_or(Command::Close)).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Some(arrival) = self.arrivals.recv(), if has_room => self.take_in(arrival),
         }
         for _ in 0..GATHER_MAX {
-            let (arrival, command) = (self.arrivals.try_recv(), self.commands.try_recv());
-            if arrival.is_err() && command.is_err() {
-                break;
-            }
-            if let Ok(arrival) = arrival {
+            let arrival = if self.has_room() { self.arrivals.try_recv().ok() } else { None };
+            let is_idle = arrival.is_none();
+            if let Some(arrival) = arrival {
                 self.take_in(arrival);
             }
-            if let Ok(command) = command {
-                self.obey(command)?;
+            let command = if self.has_room() { self.commands.try_recv().ok() } else { None };
+            match command.map(|command| self.obey(command)) {
+                Some(ControlFlow::Break(())) => return Ok(ControlFlow::Break(())),
+                None if is_idle => break,
+                _ => {}
             }
         }
-        ControlFlow::Continue(())
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Tells whether more may be taken in that has to wait for the store.
+    fn has_room(&self) -> bool {
+        let waiting = self.endpoint.requested_bytes();
+        (waiting == 0 || waiting < self.waiting_bytes_max) && self.answers.len() < ANSWERS_MAX
     }
 
     /// Does what a handle asks. Callers that have gone are not missed.
@@ -179,7 +246,9 @@ impl Driver {
         match command {
             Command::Listen { listener, address, reply } => {
                 self.connections.listen(listener, address);
-                let _ = reply.send(());
+                let urls: Vec<_> =
+                    self.connections.listening().iter().map(|address| format!("ws://{address}")).collect();
+                self.persist.announce(urls.join(" "), reply);
             }
             Command::Connect { target, reply } => {
                 self.connections.dial(target);
@@ -200,17 +269,25 @@ impl Driver {
             Command::Open { document, reply } => {
                 let _ = reply.send(self.endpoint.open(self.clock.now(), &document, None));
             }
-            Command::Transact { document, edit } => {
-                let answer = edit(&mut self.endpoint, self.clock.now(), &document);
-                self.answers.push(answer);
-            }
+            Command::Transact { document, edit } => match edit(&mut self.endpoint, self.clock.now(), &document) {
+                Edited::Made(answer) => self.answers.push(self.endpoint.requested(), answer),
+                Edited::Failed(answer) => answer(),
+            },
             Command::Watch { document, reply } => {
                 let _ = reply.send(self.watchers.subscribe(&document));
             }
             Command::WaitFor { document, version, reply } => {
                 self.waiters.add(document.clone(), version, reply);
-                self.touched.insert(document);
+                self.settled.insert(document);
             }
+            Command::Flush { reply } => {
+                self.is_urgent = true;
+                let answer = Box::new(move || {
+                    let _ = reply.send(());
+                });
+                self.answers.push(self.endpoint.requested(), answer);
+            }
+            Command::BackUp { reply } => self.backups.push(reply),
             Command::Close => return ControlFlow::Break(()),
             read => self.answer(read),
         }
@@ -253,30 +330,29 @@ impl Driver {
             dialling: self.connections.dialling(),
             links,
             totals,
+            storage: self.persist.status(self.endpoint.requested_bytes()),
         }
+    }
+
+    /// Waits until everything that was taken in is durable, and answers those who wait for it.
+    async fn drain(&mut self) -> Result<(), StoreError> {
+        self.persist.finish();
+        while let Some(ticket) = self.persist.durable().await? {
+            self.take_durable(ticket);
+            self.carry_out_all()?;
+        }
+        Ok(())
     }
 
     /// Ends every task, then frees the store, then lets those who called close go on.
     async fn shut_down(self) {
         let replica = self.replica();
-        let Self { commands, arrivals, connections, store, waiters, watchers, .. } = self;
+        let Self { commands, arrivals, connections, persist, answers, waiters, watchers, .. } = self;
         connections.shut_down(arrivals).await;
-        drop((waiters, watchers));
-        drop(store);
+        persist.shut_down().await;
+        // Those who are not answered yet learn that they will not be; the store is free for them.
+        drop((answers, waiters, watchers));
         info!(%replica, "replica closed");
         drop(commands);
     }
-}
-
-/// Makes an endpoint with everything that the store holds.
-fn open_documents(store: &dyn Store, config: Config, now: Now) -> Result<Endpoint, OpenError> {
-    let mut endpoint = Endpoint::new(store.replica(), config);
-    for name in store.documents()? {
-        let document = DocumentId::new(Arc::clone(&name))?;
-        let stored = store.load(&name)?.map(|stored| Stored { snapshot: stored.snapshot, deltas: stored.deltas });
-        endpoint
-            .open(now, &document, stored)
-            .map_err(|error| OpenError::Document { document: document.clone(), error })?;
-    }
-    Ok(endpoint)
 }

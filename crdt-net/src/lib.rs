@@ -31,10 +31,12 @@
 //! # How it works
 //!
 //! One *driver* task owns the [`Endpoint`](crdt_sync::Endpoint), which is the whole protocol and
-//! knows neither sockets nor clocks, and the store. Handles send it commands, socket tasks send it
-//! what arrives; it takes in everything that is ready, lets the store make it durable, and only
-//! then queues what the endpoint wants sent. It waits for nobody: a peer whose queue is full loses
-//! its link, a [`Watch`] that is too slow is told so.
+//! knows neither sockets nor clocks. Handles send it commands, socket tasks send it what arrives; it
+//! takes in everything that is ready and has it made durable, and only what is durable is answered
+//! and sent. It waits for nobody: a peer whose queue is full loses its link, a [`Watch`] that is too
+//! slow is told so, and a disk is the business of a thread that owns the store and commits what has
+//! gathered while it was busy, all with one sync. [`Replica::open`] takes the path of a folder on disk, or
+//! [`Options`], which keep documents in memory unless they say otherwise.
 //!
 //! This crate is the only one with sockets, tasks, clocks and randomness. All of them can be given
 //! to it: connections come from a [`Transport`], the time of day from a [`WallClock`], delays from
@@ -53,19 +55,21 @@ mod driver;
 mod link;
 mod listen;
 mod net;
+mod options;
 mod replica;
 mod status;
 mod transport;
 mod watch;
 
-pub use crdt_store::{LeaseError, MemoryStore, StoreError};
+pub use crdt_store::{Continuity, DiskOpenError, DiskOptions, Identity, LeaseError, MemoryStore, Renewal, StoreError};
 pub use crdt_sync::{Accept, Config, DocumentId, DocumentIdError, LinkId, Source};
 
 pub use clock::WallClock;
 pub use dial::TargetError;
 pub use document::{DocumentError, DocumentHandle, TransactError};
-pub use replica::{Closed, ConnectError, ListenError, OpenError, Options, Replica};
-pub use status::{Direction, LinkStatus, Status, Totals};
+pub use options::{Durability, Options, Storage};
+pub use replica::{BackupError, Closed, ConnectError, ListenError, OpenError, Replica};
+pub use status::{Direction, LinkStatus, Status, StorageStatus, Totals};
 pub use transport::{Attempt, Connection, Listener, Tcp, Transport};
 pub use watch::{Watch, WatchEvent};
 

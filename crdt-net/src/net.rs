@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::link::Arrival;
-use crate::replica::Options;
+use crate::options::Options;
 use crate::transport::Transport;
 
 /// The WebSocket subprotocol that both ends must name.

@@ -1,8 +1,8 @@
 //! The handle that an application holds: open, listen, connect, close.
 //!
-//! Where does the work happen? In one driver task that owns the endpoint and the store; a handle
-//! only sends it commands over a bounded channel, so a busy replica slows its callers down instead
-//! of queueing without limit, and nothing is ever locked.
+//! Where does the work happen? In one driver task that owns the endpoint, and for a store on disk in
+//! a thread that owns it; a handle only sends the driver commands over a bounded channel, so a busy
+//! replica slows its callers down instead of queueing without limit.
 //!
 //! Deliberately absent: a way to read the live document in place. Readers get O(1) snapshots, so
 //! none of them can hold up a writer.
@@ -10,73 +10,28 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crdt_core::{ReplicaId, VersionVector};
-use crdt_store::{LeaseError, MemoryStore, StoreError};
-use crdt_sync::{Config, DocumentId, DocumentIdError};
+
+use crdt_store::{BackupError as WriteError, DiskOpenError, Identity, LeaseError, StoreError};
+use crdt_sync::{DocumentId, DocumentIdError};
 use thiserror::Error;
 use tokio::net::ToSocketAddrs;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 
-use crate::clock::WallClock;
+use crate::clock::Clock;
 use crate::dial::{Target, TargetError};
 use crate::document::{DocumentError, DocumentHandle};
-use crate::driver::{Command, Driver, Reply};
+use crate::driver::{self, Command, Driver, Failure, Opened, Reply};
+use crate::options::Options;
 use crate::status::Status;
-use crate::transport::{Tcp, Transport, listen_on_any};
+use crate::transport::{Transport, listen_on_any};
 
 /// How many commands may wait for the driver before callers wait for room.
 const COMMANDS_MAX: usize = 256;
-
-/// How a replica is opened.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Options {
-    /// Under which identity to write. `None`: that of the store, or a random one if it is new.
-    pub replica: Option<ReplicaId>,
-    /// Limits and delays of the protocol.
-    pub sync: Config,
-    /// Where documents are kept.
-    pub store: MemoryStore,
-    /// The longest wait before the first redial of an address: 100 ms. It doubles with each failure.
-    pub redial_min_ms: u64,
-    /// The longest wait before any redial: 30 s.
-    pub redial_max_ms: u64,
-    /// Which web origins may open a link, such as `https://app.example`. A request without an
-    /// `Origin` header does not come from a browser and is not asked for one.
-    pub allowed_origins: Vec<String>,
-    /// How many connections are accepted at a time, over all listeners: 10,000. Others wait.
-    pub connections_max: usize,
-    /// What links run on: [`Tcp`].
-    pub transport: Arc<dyn Transport>,
-    /// Where the time of day is read: the clock of the system.
-    pub wall_clock: WallClock,
-    /// What the nonces of links and the delays before redials are drawn from. `None`: randomness of
-    /// the system. A seed is for simulated runs that are to be the same again; take another one each
-    /// time a replica is opened, for peers tell a restarted replica from the one before by its nonces.
-    ///
-    /// The identity of a new replica never comes from a seed, or two could share one: set
-    /// [`replica`](Self::replica) as well.
-    pub seed: Option<u64>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            replica: None,
-            sync: Config::default(),
-            store: MemoryStore::new(),
-            redial_min_ms: 100,
-            redial_max_ms: 30_000,
-            allowed_origins: Vec::new(),
-            connections_max: 10_000,
-            transport: Arc::new(Tcp),
-            wall_clock: WallClock::default(),
-            seed: None,
-        }
-    }
-}
 
 /// A replica of any number of documents, which keeps them in step with its peers. Cheap to clone.
 ///
@@ -87,23 +42,58 @@ pub struct Replica {
     id: ReplicaId,
     commands: mpsc::Sender<Command>,
     transport: Arc<dyn Transport>,
+    /// None in memory.
+    identity: Option<Arc<Identity>>,
+    failure: Failure,
 }
 
 impl Replica {
-    /// Opens a replica and every document that the store holds. It has no links yet.
+    /// Opens a replica and every document that its store holds. It has no links yet.
+    ///
+    /// A path opens the folder in which its documents are kept, and makes it if need be;
+    /// `Options::default()` keeps them in memory.
+    ///
+    /// ```
+    /// use crdt_net::Replica;
+    /// # let folder = std::env::temp_dir().join(format!("crdt-net-open-{}", std::process::id()));
+    ///
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// let phone = Replica::open(folder.as_path()).await?;
+    /// let cart = phone.document("cart").await?;
+    /// cart.transact(|cart| cart.counter("apples").add(2)).await?;
+    /// phone.close().await;
+    ///
+    /// let phone = Replica::open(folder.as_path()).await?;
+    /// assert_eq!(phone.document("cart").await?.snapshot().await?.root().counter("apples"), Some(2));
+    /// # phone.close().await;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// [`OpenError`]; the store is unchanged and free.
+    /// [`OpenError`]; nothing that was stored has changed, and the store is free. If another process has it
+    /// open, [`DiskOpenError::Held`] in it says which, and how to reach it if that one listens.
     ///
     /// # Panics
-    /// Outside a tokio runtime with time enabled; [`Tcp`] needs IO enabled as well.
-    pub async fn open(options: Options) -> Result<Self, OpenError> {
+    /// Outside a tokio runtime with time enabled; [`Tcp`](crate::Tcp) needs IO enabled as well.
+    pub async fn open(options: impl Into<Options>) -> Result<Self, OpenError> {
+        let options = options.into();
+        let clock = Clock::start(options.wall_clock.clone());
+        let opened = driver::open(&options, clock.now()).await?;
+        Ok(Self::start(&options, clock, opened))
+    }
+
+    /// Starts the driver of an open store.
+    pub(crate) fn start(options: &Options, clock: Clock, opened: Opened) -> Self {
         let (commands, received) = mpsc::channel(COMMANDS_MAX);
-        let transport = Arc::clone(&options.transport);
-        let driver = Driver::open(options, received)?;
+        let Opened { endpoint, persist, identity } = opened;
+        let (transport, failure) = (Arc::clone(&options.transport), Failure::default());
+        let driver = Driver::new(options, clock, (endpoint, persist), received, Arc::clone(&failure));
         let id = driver.replica();
         tokio::spawn(driver.run());
-        Ok(Self { id, commands, transport })
+        Self { id, commands, transport, identity: identity.map(Arc::new), failure }
     }
 
     /// Returns the identity under which this replica writes.
@@ -112,7 +102,16 @@ impl Replica {
         self.id
     }
 
+    /// Returns what the store on disk says of the identity: which ones were used before, and whether
+    /// and why this opening took a new one. `None` in memory.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_deref()
+    }
+
     /// Accepts links on `addr` and returns the address bound; port 0 asks for a free one.
+    ///
+    /// A process that finds the store on disk taken is told of the addresses.
     ///
     /// # Errors
     /// [`ListenError`]; nothing has changed.
@@ -155,7 +154,7 @@ impl Replica {
         let id = DocumentId::new(name).map_err(DocumentError::Name)?;
         let document = id.clone();
         self.ask(|reply| Command::Open { document, reply }).await?.map_err(DocumentError::Open)?;
-        Ok(DocumentHandle::new(id, self.commands.clone()))
+        Ok(DocumentHandle::new(id, self.clone()))
     }
 
     /// Lists the open documents, sorted.
@@ -200,7 +199,35 @@ impl Replica {
         self.ask(|reply| Command::Status { reply }).await
     }
 
-    /// Closes every link, ends every task and frees the store; returns when that is done.
+    /// Waits until everything taken in before is durable, without waiting for more to share its sync.
+    ///
+    /// Writes need no flush: they are durable when `transact` returns. This is for what peers have sent, and
+    /// for calls of `transact` under way under [`Durability::Within`](crate::Durability::Within).
+    ///
+    /// # Errors
+    /// [`Closed`] if the replica is, or its store fails meanwhile.
+    pub async fn flush(&self) -> Result<(), Closed> {
+        self.ask(|reply| Command::Flush { reply }).await
+    }
+
+    /// Copies everything taken in before into the new file `path`, from which it can be restored.
+    /// Writes go on meanwhile. Returns how many bytes it has. If the returned future is dropped, the
+    /// copy may still be made.
+    ///
+    /// # Errors
+    /// [`BackupError`]; the replica is unchanged.
+    ///
+    /// # Panics
+    /// If the runtime shuts down meanwhile.
+    pub async fn backup(&self, path: impl Into<PathBuf>) -> Result<u64, BackupError> {
+        let path = path.into();
+        let backup = self.ask(|reply| Command::BackUp { reply }).await??;
+        let written = spawn_blocking(move || backup.write_to(&path)).await;
+        Ok(written.expect("writing a backup does not panic, and the runtime is there")?)
+    }
+
+    /// Closes every link, ends every task and frees the store; returns when that is done. Everything
+    /// taken in before is durable then, unless the store has failed.
     ///
     /// Every later call through any handle returns [`Closed`]. Closing twice does nothing more.
     pub async fn close(self) {
@@ -209,33 +236,54 @@ impl Replica {
         self.commands.closed().await;
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Closed> {
-        ask(&self.commands, command).await
+    /// Waits until the replica is closed and returns the error of its store, if that is why. Keeps it
+    /// open like every handle.
+    pub async fn closed(&self) -> Option<StoreError> {
+        self.commands.closed().await;
+        self.failure()
+    }
+
+    /// Returns the error of the store that has closed the replica, if one has. It is there before any
+    /// caller gets [`Closed`].
+    ///
+    /// Mend what it says and open the replica again: all that was acknowledged is there.
+    #[must_use]
+    pub fn failure(&self) -> Option<StoreError> {
+        self.failure.get().cloned()
+    }
+
+    /// Sends a command to the driver.
+    pub(crate) async fn send(&self, command: Command) -> Result<(), Closed> {
+        self.commands.send(command).await.map_err(|_| Closed)
+    }
+
+    /// Sends a command to the driver and waits for its answer.
+    pub(crate) async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Closed> {
+        let (reply, answer) = oneshot::channel();
+        self.send(command(reply)).await?;
+        answer.await.map_err(|_| Closed)
     }
 }
 
-/// Sends a command to the driver and waits for its answer.
-pub(crate) async fn ask<T>(
-    commands: &mpsc::Sender<Command>,
-    command: impl FnOnce(Reply<T>) -> Command,
-) -> Result<T, Closed> {
-    let (reply, answer) = oneshot::channel();
-    commands.send(command(reply)).await.map_err(|_| Closed)?;
-    answer.await.map_err(|_| Closed)
-}
-
-/// The replica is closed, by [`Replica::close`] or because its store failed. Open it again.
+/// The replica is closed, by [`Replica::close`] or because its store failed, of which
+/// [`Replica::failure`] tells. Open it again.
 ///
 /// A write that got this answer may or may not have been made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the replica is closed")]
 pub struct Closed;
 
-/// Why a replica could not be opened. The store is unchanged.
+/// Why a replica could not be opened. What was stored is unchanged.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The caller's: the store is open, or belongs to another identity.
+    /// The folder cannot be opened: another process has it, or the disk or its content is at fault.
+    #[error(transparent)]
+    Disk(#[from] DiskOpenError),
+    /// The system's: it starts no thread for the store.
+    #[error("no thread can be started for the store: {0}")]
+    Thread(#[source] io::Error),
+    /// The caller's: the store in memory is open, or belongs to another identity.
     #[error("the store cannot be opened: {0}")]
     Lease(#[from] LeaseError),
     /// The store's: it cannot be read.
@@ -273,6 +321,24 @@ pub enum ConnectError {
     /// The caller's: the URL is none that a replica listens on.
     #[error(transparent)]
     Url(#[from] TargetError),
+    /// The replica is closed.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+/// Why a live replica could not be backed up. It is unchanged.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The caller's: its documents are in memory. Keep them on disk, or snapshots of them elsewhere.
+    #[error("a replica in memory has nothing to back up")]
+    InMemory,
+    /// The store's: it cannot be read.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The target's: the file is there already, or cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// The replica is closed.
     #[error(transparent)]
     Closed(#[from] Closed),

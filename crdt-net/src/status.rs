@@ -23,6 +23,31 @@ pub struct Status {
     pub links: Vec<LinkStatus>,
     /// Sums over all links since the replica was opened, ended ones included.
     pub totals: Totals,
+    /// What the store was given to do since the replica was opened.
+    pub storage: StorageStatus,
+}
+
+/// The figures of a store since the replica was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StorageStatus {
+    /// Transactions and states of peers that were written.
+    pub writes: u64,
+    /// How often the store was told to make what was written durable: all of one group at a time.
+    pub syncs: u64,
+    /// Snapshots that took the place of a document's deltas.
+    pub checkpoints: u64,
+    /// About how many bytes of writes are not durable yet; see
+    /// [`Options::waiting_bytes_max`](crate::Options::waiting_bytes_max).
+    pub waiting_bytes: usize,
+}
+
+impl StorageStatus {
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.writes += more.writes;
+        self.syncs += more.syncs;
+        self.checkpoints += more.checkpoints;
+    }
 }
 
 /// Who opened the connection beneath a link.

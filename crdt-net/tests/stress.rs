@@ -134,7 +134,7 @@ async fn open_all() -> Vec<Member> {
         // Checkpoints come often.
         let store = MemoryStore::with_delta_bytes_max(20_000);
         let mut options = Options::default();
-        options.store = store.clone();
+        options.storage = store.clone().into();
         (options.redial_min_ms, options.redial_max_ms) = (1, 20);
         let replica = Replica::open(options).await.expect("the store is free");
         let address = replica.listen("127.0.0.1:0").await.expect("a port is free");

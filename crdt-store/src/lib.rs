@@ -5,14 +5,19 @@
 //! [`Lease`], of which there is one at a time, because two writers with one id would spend the
 //! same dots for different changes (Invariant 4 ends where two processes share a store).
 //!
-//! Today there is one store, [`MemoryStore`]: it survives the replica that was opened on it, not
-//! the process.
+//! There are two: [`MemoryStore`] survives the replica that was opened on it, not the process;
+//! [`DiskStore`] survives the process, a loss of power, and being copied.
 //!
 //! Deliberately absent: reading or merging what is stored. A store keeps bytes and order; the
 //! meaning of a delta is the business of crdt-core.
 
+mod disk;
 mod memory;
 mod store;
 
+pub use disk::{
+    Backup, BackupError, CompactError, Continuity, DiskOpenError, DiskOptions, DiskStore, Holder, Identity,
+};
+pub use disk::{Renewal, RestoreError, Verified, VerifyError};
 pub use memory::{Lease, LeaseError, MemoryStore};
 pub use store::{Checkpoint, Store, StoreError, Stored};

@@ -215,14 +215,7 @@ impl Held {
     }
 
     fn append(&mut self, delta: &Arc<Delta>, bytes_max: usize) -> Result<Checkpoint, StoreError> {
-        // A merged delta may begin before our version, never behind it, and must bring something new.
-        let is_covered = delta.is_covered_by(&self.version);
-        for range in delta.ranges() {
-            let have = self.version.counter(range.replica);
-            if range.after > have || is_covered {
-                return Err(StoreError::Gap { replica: range.replica, have });
-            }
-        }
+        StoreError::check_continues(&self.version, delta)?;
         delta.advance(&mut self.version);
         self.delta_bytes += delta.size_hint();
         self.deltas.push(Arc::clone(delta));

@@ -99,3 +99,18 @@ pub enum StoreError {
     #[error("the store has failed before, and takes nothing more until it is opened again")]
     Poisoned,
 }
+
+impl StoreError {
+    /// Checks that a delta continues a version. A coalesced one may begin before it, never behind it, and must bring
+    /// something new.
+    pub(crate) fn check_continues(version: &VersionVector, delta: &Delta) -> Result<(), Self> {
+        let is_covered = delta.is_covered_by(version);
+        for range in delta.ranges() {
+            let have = version.counter(range.replica);
+            if range.after > have || is_covered {
+                return Err(Self::Gap { replica: range.replica, have });
+            }
+        }
+        Ok(())
+    }
+}

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crdt_core::planted::{Bug, is_planted};
-use crdt_core::{Document, ReplicaId, Transaction};
+use crdt_core::{Document, ReplicaId, Transaction, VersionVector};
 
 use crate::close::CloseReason;
 use crate::config::Config;
@@ -33,7 +33,8 @@ pub(crate) use open_documents::OpenDocuments;
 /// One replica's end of every link, as a pure machine.
 ///
 /// - *Ask*: [`document`](Self::document), [`documents`](Self::documents), [`session`](Self::session),
-///   [`sessions`](Self::sessions), [`footprint`](Self::footprint).
+///   [`sessions`](Self::sessions), [`footprint`](Self::footprint); of what is durable,
+///   [`durable`](Self::durable), [`requested`](Self::requested), [`requested_bytes`](Self::requested_bytes).
 /// - *Change*: [`open`](Self::open), [`transact`](Self::transact), [`truncate_logs`](Self::truncate_logs).
 /// - *Tell*: [`handle`](Self::handle) takes in whatever happened outside.
 /// - *Carry out*: call [`poll_output`](Self::poll_output) until `None` after each of the above, and do
@@ -56,13 +57,15 @@ pub struct Endpoint {
     last_ticket: Ticket,
     /// Writes asked for and not durable yet, by ascending ticket.
     requested: VecDeque<Requested>,
+    /// The sum over `requested`.
+    requested_bytes: usize,
     outputs: VecDeque<Output>,
     /// Sessions with something to send, served round robin.
     ready: VecDeque<LinkId>,
     timers: BTreeSet<(u64, LinkId)>,
     /// What each peer was known to have when its last link ended.
     #[cfg(planted_bugs)]
-    remembered: BTreeMap<ReplicaId, Vec<(DocumentIndex, crdt_core::VersionVector)>>,
+    remembered: BTreeMap<ReplicaId, Vec<(DocumentIndex, VersionVector)>>,
 }
 
 impl Endpoint {
@@ -80,6 +83,7 @@ impl Endpoint {
             links_opened: 0,
             last_ticket: Ticket(0),
             requested: VecDeque::new(),
+            requested_bytes: 0,
             outputs: VecDeque::new(),
             ready: VecDeque::new(),
             timers: BTreeSet::new(),
@@ -115,6 +119,29 @@ impl Endpoint {
     /// Yields the open documents by name.
     pub fn documents(&self) -> impl Iterator<Item = (&DocumentId, &Document)> {
         self.documents.by_name()
+    }
+
+    /// Returns the version of an open document that is durable here: what peers may be told of it.
+    #[must_use]
+    pub fn durable(&self, id: &DocumentId) -> Option<&VersionVector> {
+        let index = self.documents.index(id)?;
+        self.documents.at(index).map(OpenDocument::durable)
+    }
+
+    /// Returns the ticket of the last write asked for; [`Ticket`] 0 before the first.
+    ///
+    /// Right after a [`transact`](Self::transact) it is the one to wait for: everything that the
+    /// transaction has written, and everything that it may have read, is durable with it.
+    #[must_use]
+    pub fn requested(&self) -> Ticket {
+        self.last_ticket
+    }
+
+    /// Returns about how many bytes of writes were asked for and are not durable yet. Whoever feeds
+    /// this endpoint should pause while it is large: nothing in here stops it from growing.
+    #[must_use]
+    pub fn requested_bytes(&self) -> usize {
+        self.requested_bytes
     }
 
     /// Runs a transaction on a document, which is opened if it is not.

@@ -19,7 +19,7 @@ use crate::dial::{DialId, Dialler, Target};
 use crate::link::{Arrival, CLOSE_GRACE, LinkHandle, Origin};
 use crate::listen;
 use crate::net::Net;
-use crate::replica::Options;
+use crate::options::Options;
 use crate::status::Direction;
 use crate::transport::{Connection, Listener};
 

@@ -1,15 +1,14 @@
 //! One turn of the driver: what arrived goes into the endpoint, what it asks for is carried out.
 
-use crdt_core::VersionVector;
-use crdt_store::{Checkpoint, StoreError};
-use crdt_sync::{CloseReason, DocumentId, Event, Input, LinkId, Output, SessionStatus, Write};
+use crdt_store::StoreError;
+use crdt_sync::{CloseReason, Event, Input, LinkId, Output, SessionStatus, Ticket};
 use rand::RngExt;
 use tracing::{debug, info, warn};
 
 use crate::dial::Target;
 use crate::link::Arrival;
 
-use super::Driver;
+use super::{Driver, HEAVY_BYTES};
 
 /// Normal closure (RFC 6455, section 7.4.1): the link has served its purpose.
 const CODE_NORMAL: u16 = 1000;
@@ -42,62 +41,57 @@ impl Driver {
         }
     }
 
-    /// Carries out everything that the endpoint asks for, then answers those who waited for it.
+    /// Takes in that a write is durable, and every one before it.
+    pub(super) fn take_durable(&mut self, ticket: Ticket) {
+        self.endpoint.handle(self.clock.now(), Input::Persisted { ticket });
+        self.answers.settle(ticket);
+        self.settled.extend(self.touched.keys().cloned());
+        self.touched.retain(|_, last| *last > ticket);
+    }
+
+    /// Carries out everything that the endpoint asks for, then answers those whose wait is over.
     pub(super) fn carry_out_all(&mut self) -> Result<(), StoreError> {
-        while self.carry_out()? {}
-        for answer in self.answers.drain(..) {
-            answer();
+        while let Some(ticket) = self.carry_out()? {
+            self.take_durable(ticket);
         }
+        self.answers.answer();
         for reply in std::mem::take(&mut self.asked) {
             let _ = reply.send(self.status());
         }
-        for document in std::mem::take(&mut self.touched) {
-            let version =
-                || self.endpoint.document(&document).map_or_else(VersionVector::new, |document| document.version());
+        for document in std::mem::take(&mut self.settled) {
+            let version = || self.endpoint.durable(&document).cloned().unwrap_or_default();
             self.waiters.resolve(&document, version);
         }
-        for document in std::mem::take(&mut self.checkpoints) {
-            // Every write that the endpoint asked for is in the store, so this adds nothing to it.
+        for document in self.persist.take_due() {
+            // The endpoint asks for nothing more, so every write in the snapshot was handed over before it.
             if let Some(open) = self.endpoint.document(&document) {
-                self.store.replace(document.as_str(), open.snapshot())?;
+                self.persist.checkpoint(document, open.snapshot())?;
             }
+        }
+        for reply in self.backups.drain(..) {
+            self.persist.back_up(reply);
+        }
+        if std::mem::take(&mut self.is_urgent) || self.endpoint.requested_bytes() >= HEAVY_BYTES || !self.has_room() {
+            self.persist.hurry();
         }
         Ok(())
     }
 
-    /// Carries out what there is to do; true if there may be more because something became durable.
-    fn carry_out(&mut self) -> Result<bool, StoreError> {
-        let mut durable = None;
+    /// Carries out what there is to do; returns the last write that became durable, which may give more to do.
+    fn carry_out(&mut self) -> Result<Option<Ticket>, StoreError> {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
                 Output::Persist { ticket, document, write } => {
-                    self.persist(&document, write)?;
-                    self.touched.insert(document);
-                    durable = Some(ticket);
+                    self.touched.insert(document.clone(), ticket);
+                    self.persist.write(ticket, document, write)?;
                 }
                 Output::Transmit { link, bytes } => self.transmit(link, bytes),
                 Output::Close { link, reason, status } => self.close_link(link, reason, &status),
                 Output::Event(event) => self.tell(event),
             }
         }
-        // One answer for all writes of the turn: a store on disk commits them together.
-        if let Some(ticket) = durable {
-            self.store.sync()?;
-            self.endpoint.handle(self.clock.now(), Input::Persisted { ticket });
-        }
-        Ok(durable.is_some())
-    }
-
-    fn persist(&mut self, document: &DocumentId, write: Write) -> Result<(), StoreError> {
-        match write {
-            Write::Delta(delta) => {
-                if self.store.append(document.as_str(), &delta)? == Checkpoint::Due {
-                    self.checkpoints.insert(document.clone());
-                }
-            }
-            Write::Snapshot(snapshot) => self.store.replace(document.as_str(), snapshot)?,
-        }
-        Ok(())
+        // Once for all writes of the turn: a store on disk commits them together.
+        self.persist.commit()
     }
 
     fn transmit(&mut self, link: LinkId, bytes: Vec<u8>) {

@@ -1,11 +1,44 @@
-//! Callers who wait until a document covers a version.
+//! Callers who wait: until what they wrote is durable, or until a document durably covers a version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crdt_core::VersionVector;
-use crdt_sync::DocumentId;
+use crdt_sync::{DocumentId, Ticket};
 
-use super::Reply;
+use super::{Answer, Reply};
+
+/// Answers that wait for a write to become durable, in the order of the tickets.
+#[derive(Default)]
+pub(super) struct Answers {
+    waiting: VecDeque<(Ticket, Answer)>,
+    /// The last write that is durable.
+    durable: Ticket,
+}
+
+impl Answers {
+    /// Takes an answer that waits for `ticket`, which is no less than that of the one before.
+    pub(super) fn push(&mut self, ticket: Ticket, answer: Answer) {
+        self.waiting.push_back((ticket, answer));
+    }
+
+    /// Takes note that the write of `ticket` is durable.
+    pub(super) fn settle(&mut self, ticket: Ticket) {
+        self.durable = ticket;
+    }
+
+    /// Answers those whose write is durable.
+    pub(super) fn answer(&mut self) {
+        while self.waiting.front().is_some_and(|(ticket, _)| *ticket <= self.durable) {
+            if let Some((_, answer)) = self.waiting.pop_front() {
+                answer();
+            }
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}
 
 /// Who waits for what. Callers that have given up are forgotten when others come or the document
 /// changes, so their number is bounded by that of live callers.

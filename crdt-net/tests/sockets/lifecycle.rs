@@ -133,7 +133,7 @@ async fn store_has_one_writer_and_one_identity() {
     let first = open_on(&store).await;
     let open = |replica| {
         let mut options = Options::default();
-        (options.store, options.replica) = (store.clone(), replica);
+        (options.storage, options.replica) = (store.clone().into(), replica);
         Replica::open(options)
     };
     assert!(matches!(open(None).await, Err(OpenError::Lease(LeaseError::Held))));

@@ -2,6 +2,7 @@
 //! for versions and events, and time limits are only there to end a test that hangs.
 
 mod convergence;
+mod durable;
 mod lifecycle;
 mod limits;
 mod links;

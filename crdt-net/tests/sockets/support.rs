@@ -22,7 +22,7 @@ pub(crate) async fn open() -> Replica {
 
 /// Opens a replica on a store.
 pub(crate) async fn open_on(store: &MemoryStore) -> Replica {
-    open_with(|options| options.store = store.clone()).await
+    open_with(|options| options.storage = store.clone().into()).await
 }
 
 /// Opens a replica with options of its own.

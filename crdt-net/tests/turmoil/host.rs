@@ -170,7 +170,7 @@ impl Host {
         let is_ahead = self.scene.skew_ms[self.number] >= 0;
         let mut options = Options::default();
         options.replica = Some(self.replica());
-        options.store = self.store.clone();
+        options.storage = self.store.clone().into();
         options.sync = self.scene.sync.clone();
         options.redial_max_ms = self.scene.redial_max_ms;
         options.transport = Arc::new(self.network.clone());

@@ -12,7 +12,7 @@ use super::open_document::{Pending, Taken};
 use super::{DocumentIndex, Endpoint, OpenDocument};
 use crate::event::{Event, Source};
 use crate::input::{LinkId, Ticket};
-use crate::output::Output;
+use crate::output::{Output, Write};
 use crate::session::{Context, Session};
 
 /// A write that the store was asked for.
@@ -21,6 +21,8 @@ pub(super) struct Requested {
     pending: Pending,
     /// The data frame that it came in: whose credit waits for the write.
     frame: Option<Received>,
+    /// What it weighs, about: the delta, or the snapshot as it came in.
+    bytes: usize,
 }
 
 impl Requested {
@@ -43,7 +45,12 @@ impl Endpoint {
         let ticket = Ticket(self.last_ticket.0 + 1);
         self.last_ticket = ticket;
         let Taken { write, changes } = taken;
-        self.requested.push_back(Requested { pending: document.request(ticket, &write), frame });
+        let bytes = match &write {
+            Write::Delta(delta) => delta.size_hint(),
+            Write::Snapshot(_) => frame.map_or(0, |received| received.bytes),
+        };
+        self.requested.push_back(Requested { pending: document.request(ticket, &write), frame, bytes });
+        self.requested_bytes += bytes;
         document.truncate_log(self.config.log_bytes_max);
         let id = document.id().clone();
         self.outputs.push_back(Output::Persist { ticket, document: id.clone(), write });
@@ -58,6 +65,7 @@ impl Endpoint {
         let mut documents = BTreeSet::new();
         while self.requested.front().is_some_and(|requested| requested.pending.ticket <= ticket) {
             let Some(requested) = self.requested.pop_front() else { break };
+            self.requested_bytes -= requested.bytes;
             let index = requested.pending.document;
             if let Some(document) = self.documents.at_mut(index) {
                 document.persisted(&requested.pending);

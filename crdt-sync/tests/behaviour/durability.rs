@@ -1,7 +1,7 @@
 //! Durable before visible to others.
 
-use crate::network::{ACK, DELTA, Network, OFFER, SNAPSHOT};
-use crdt_sync::Config;
+use crate::network::{ACK, DELTA, Network, OFFER, SNAPSHOT, id};
+use crdt_sync::{Config, Ticket};
 
 #[test]
 fn a_local_write_is_sent_only_once_it_is_durable() {
@@ -124,4 +124,27 @@ fn what_was_not_durable_is_gone_after_a_crash_and_no_dot_is_spent_twice() {
     network.run();
     network.assert_converged("d");
     assert_eq!(network.elements(1, "d"), ["after", "durable"]);
+}
+
+#[test]
+fn what_waits_for_the_store_is_counted_until_it_is_durable() {
+    let mut network = Network::new(1);
+    network.nodes[0].persists = false;
+    network.open(0, "d");
+    let endpoint = |network: &Network| {
+        let endpoint = &network.nodes[0].endpoint;
+        (endpoint.requested(), endpoint.requested_bytes(), endpoint.durable(&id("d")).unwrap().total())
+    };
+    assert_eq!(endpoint(&network), (Ticket(0), 0, 0));
+    network.insert(0, "d", "x");
+    let (ticket, bytes, durable) = endpoint(&network);
+    assert_eq!((ticket, durable), (Ticket(1), 0));
+    assert!(bytes > 0);
+    network.write(0, "d", |_| {});
+    assert_eq!(endpoint(&network), (ticket, bytes, 0), "nothing was changed");
+    network.insert(0, "d", "y");
+    assert!(network.persist_one(0));
+    assert_eq!(endpoint(&network), (Ticket(2), bytes, 1));
+    assert!(network.persist_one(0));
+    assert_eq!(endpoint(&network), (Ticket(2), 0, 2));
 }

@@ -1,0 +1,234 @@
+//! The storage thread: owns a store that blocks, and commits in groups.
+//!
+//! How do many writers share a sync? The thread takes everything that is queued, stages it in order, and syncs
+//! once; whatever comes meanwhile is the next group. So a busy disk has large groups, and an idle one
+//! commits at once.
+//!
+//! The thread opens the store and drops it too: no call of a store ever blocks a task. It ends when the driver
+//! says so or is gone, after everything queued is durable, or at the first error of the store, after which
+//! nothing more is written.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crdt_core::Snapshot;
+use crdt_store::{Checkpoint, Identity, StoreError};
+use crdt_sync::{DocumentId, Endpoint, Ticket, Write};
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use crate::driver::Reply;
+use crate::options::Durability;
+use crate::replica::{BackupError, OpenError};
+use crate::status::StorageStatus;
+
+use super::queue::{Job, Queue};
+use super::{BackupReply, Disk, stage};
+
+/// What the thread is called in debuggers and lists of threads; Linux shows 15 bytes.
+const THREAD_NAME: &str = "crdt-storage";
+
+/// The driver's end of a storage thread. Dropping it lets the thread finish what is queued, and end.
+pub(super) struct StorageThread {
+    queue: Arc<Queue>,
+    /// The jobs of this turn.
+    gathered: Vec<Job>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl StorageThread {
+    /// Starts a thread, which opens a store and keeps it.
+    pub(super) async fn open(
+        durability: Durability,
+        open: impl FnOnce() -> Result<(Box<dyn Disk>, Endpoint), OpenError> + Send + 'static,
+    ) -> Result<(Self, Endpoint, Option<Identity>), OpenError> {
+        let queue = Arc::new(Queue::default());
+        let (reply, opened) = oneshot::channel();
+        let ended = Ended(Arc::clone(&queue));
+        let run = move || {
+            // Dropped after the store, in whatever way this ends.
+            let ended = ended;
+            match open() {
+                Ok((store, endpoint)) => {
+                    let identity = store.identity();
+                    if reply.send(Ok((endpoint, identity))).is_ok() {
+                        Keeper { store, checkpointing: BTreeSet::new() }.run(&ended.0, durability);
+                    }
+                }
+                // Fails only if nobody waits any more.
+                Err(error) => drop(reply.send(Err(error))),
+            }
+        };
+        let thread = thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(run).map_err(OpenError::Thread)?;
+        let mut this = Self { queue, gathered: Vec::new(), thread: Some(thread) };
+        match opened.await {
+            Ok(Ok((endpoint, identity))) => Ok((this, endpoint, identity)),
+            Ok(Err(error)) => {
+                this.join().await;
+                Err(error)
+            }
+            // It has panicked.
+            Err(_) => Err(OpenError::Store(StoreError::Poisoned)),
+        }
+    }
+
+    pub(super) fn write(&mut self, ticket: Ticket, document: DocumentId, write: Write) {
+        self.gathered.push(Job::Write { ticket, document, write });
+    }
+
+    pub(super) fn commit(&mut self) {
+        self.queue.push(&mut self.gathered);
+    }
+
+    pub(super) async fn durable(&mut self) -> Result<Option<Ticket>, StoreError> {
+        let news = self.queue.news(|news| {
+            // What became durable before a failure still counts.
+            if let Some(ticket) = news.durable.take() {
+                Some(Ok(Some(ticket)))
+            } else if let Some(error) = &news.failure {
+                Some(Err(error.clone()))
+            } else {
+                news.has_ended.then_some(Ok(None))
+            }
+        });
+        news.await
+    }
+
+    pub(super) fn take_due(&mut self) -> BTreeSet<DocumentId> {
+        self.queue.look(|news| std::mem::take(&mut news.due))
+    }
+
+    pub(super) fn checkpoint(&mut self, document: DocumentId, snapshot: Snapshot) {
+        self.gathered.push(Job::Checkpoint { document, snapshot });
+        self.commit();
+    }
+
+    pub(super) fn announce(&mut self, text: String, reply: Reply<()>) {
+        self.gathered.push(Job::Announce { text, reply });
+        self.commit();
+        self.hurry();
+    }
+
+    pub(super) fn back_up(&mut self, reply: BackupReply) {
+        self.gathered.push(Job::BackUp { reply });
+        self.commit();
+        self.hurry();
+    }
+
+    pub(super) fn hurry(&mut self) {
+        self.queue.hurry();
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.commit();
+        self.queue.close();
+    }
+
+    pub(super) async fn shut_down(mut self) {
+        self.queue.close();
+        self.join().await;
+    }
+
+    pub(super) fn status(&self) -> StorageStatus {
+        self.queue.look(|news| news.status)
+    }
+
+    /// Waits until the thread has ended.
+    async fn join(&mut self) {
+        self.queue.news(|news| news.has_ended.then_some(())).await;
+        // It has nothing left to do but to return.
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            tracing::error!("the storage thread panicked");
+        }
+    }
+}
+
+impl Drop for StorageThread {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+/// Tells the driver that the thread has ended, and why if nobody else did.
+struct Ended(Arc<Queue>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.tell(|news| {
+            if thread::panicking() {
+                news.failure.get_or_insert(StoreError::Poisoned);
+            }
+            news.has_ended = true;
+        });
+    }
+}
+
+/// The thread's own: the store, and the checkpoints that it has asked for.
+struct Keeper {
+    store: Box<dyn Disk>,
+    /// Documents of which a checkpoint is due and has not come yet.
+    checkpointing: BTreeSet<DocumentId>,
+}
+
+impl Keeper {
+    fn run(mut self, queue: &Queue, durability: Durability) {
+        while let Some(group) = queue.next_group(durability) {
+            if let Err(error) = self.carry_out(group, queue) {
+                queue.tell(|news| news.failure = Some(error));
+                return;
+            }
+        }
+    }
+
+    /// Stages the jobs in order, syncs once, and only then says so.
+    fn carry_out(&mut self, group: Vec<Job>, queue: &Queue) -> Result<(), StoreError> {
+        let mut done = StorageStatus::default();
+        let (mut durable, mut due, mut after) = (None, BTreeSet::new(), Vec::new());
+        for job in group {
+            match job {
+                Job::Write { ticket, document, write } => {
+                    let checkpoint = stage(&mut *self.store, &document, write)?;
+                    if checkpoint == Checkpoint::Due && self.checkpointing.insert(document.clone()) {
+                        due.insert(document);
+                    }
+                    durable = Some(ticket);
+                    done.writes += 1;
+                }
+                Job::Checkpoint { document, snapshot } => {
+                    self.store.replace(document.as_str(), snapshot)?;
+                    self.checkpointing.remove(&document);
+                    done.checkpoints += 1;
+                }
+                job @ (Job::Announce { .. } | Job::BackUp { .. }) => after.push(job),
+            }
+        }
+        if done.writes + done.checkpoints > 0 {
+            self.store.sync()?;
+            done.syncs += 1;
+        }
+        queue.tell(|news| {
+            news.durable = durable.or(news.durable);
+            news.due.append(&mut due);
+            news.status.add(&done);
+        });
+        after.into_iter().for_each(|job| self.serve(job));
+        Ok(())
+    }
+
+    /// Does what needs everything before it to be durable. Callers that have gone are not missed.
+    fn serve(&self, job: Job) {
+        match job {
+            Job::Announce { text, reply } => {
+                if let Err(error) = self.store.announce(&text) {
+                    warn!(%error, "others cannot be told where this replica listens");
+                }
+                let _ = reply.send(());
+            }
+            Job::BackUp { reply } => {
+                let _ = reply.send(self.store.start_backup().map_err(BackupError::Store));
+            }
+            Job::Write { .. } | Job::Checkpoint { .. } => {}
+        }
+    }
+}

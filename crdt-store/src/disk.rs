@@ -1,0 +1,433 @@
+//! A store on disk: one folder with one redb database for all documents of a replica.
+//!
+//! How does a store that writes kilobytes at a time keep documents of any size? A document is a snapshot, then a few
+//! coalesced deltas (*layers*), then the latest deltas one by one (the *tail*). Writing appends to the tail; a tail that
+//! is long is folded into the layers in the same commit; only when the layers outweigh the snapshot is a new snapshot
+//! due. Opening reads the names of the documents and nothing else.
+//!
+//! How does a store know that it may go on under its id? A witness beside it remembers which file it was, on which
+//! machine, and how far it had come; see [`Identity`].
+//!
+//! Every table and byte stands in docs/storage.md, the choice of redb in docs/decisions/0007-durable-store.md.
+
+mod backup;
+mod base;
+mod error;
+mod fault;
+mod files;
+mod fold;
+mod identity;
+mod lock;
+mod overlay;
+mod read;
+mod row;
+mod rows;
+mod table;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod witness;
+mod write;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crdt_core::{Delta, ReplicaId, Snapshot};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use redb::StorageBackend;
+use redb::backends::FileBackend;
+use tracing::{debug, info, warn};
+
+use crate::store::{Checkpoint, Store, StoreError, Stored};
+
+pub use self::backup::Backup;
+pub use self::error::{BackupError, CompactError, DiskOpenError, Holder, RestoreError, VerifyError};
+pub use self::identity::{Identity, Renewal};
+pub use self::verify::Verified;
+
+use self::fault::Fault;
+use self::files::FileMark;
+use self::lock::{Attempt, Lock};
+use self::row::{IdentityRow, Seal};
+use self::rows::Rows;
+use self::witness::{Place, Record, Witness};
+
+const STORE_FILE: &str = "store.redb";
+const WITNESS_FILE: &str = "witness";
+const LOCK_FILE: &str = "lock";
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DiskOptions {
+    /// The id that a new store takes, a random one unless given. One that exists must belong to it, or have belonged to it.
+    pub replica: Option<ReplicaId>,
+    /// The most memory for pages of the file; 16 MiB unless set.
+    pub cache_bytes: usize,
+    /// How long the deltas of a document may be that are not coalesced yet; 64 KiB unless set.
+    pub tail_bytes_max: usize,
+    /// Whether the id is kept without proof.
+    pub continuity: Continuity,
+}
+
+impl Default for DiskOptions {
+    fn default() -> Self {
+        Self {
+            replica: None,
+            cache_bytes: 16 * 1024 * 1024,
+            tail_bytes_max: 64 * 1024,
+            continuity: Continuity::default(),
+        }
+    }
+}
+
+/// What it takes for a store to keep its id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Continuity {
+    /// Proof that it is the file written last, where it was written. Anything else takes a new id.
+    #[default]
+    Prove,
+    /// The word of the operator that no other copy will ever write: for a folder carried to another machine. A store
+    /// that was restored or set back takes a new id all the same.
+    Vouched,
+}
+
+/// Documents of one replica, on disk.
+///
+/// ```
+/// use crdt_core::Document;
+/// use crdt_store::{DiskOptions, DiskStore, Store};
+/// use std::sync::Arc;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path().join("cart");
+/// let mut store = DiskStore::open(&folder, DiskOptions::default())?;
+/// let mut cart = Document::new(store.replica());
+/// let mut edit = cart.transact(0);
+/// edit.counter("tea").add(2)?;
+/// let delta = edit.commit().expect("something was changed").delta;
+/// let _ = store.append("cart", &Arc::new(delta))?;
+/// store.sync()?;
+/// drop(store);
+///
+/// let store = DiskStore::open(&folder, DiskOptions::default())?;
+/// assert_eq!(store.load("cart")?.expect("was stored").version, cart.version());
+/// assert_eq!(store.replica(), cart.replica());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct DiskStore {
+    // Dropped in this order: the database is closed before the folder is free.
+    rows: Rows,
+    identity: Identity,
+    folder: Option<Folder>,
+}
+
+/// A folder that is ours.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    lock: Lock,
+}
+
+impl DiskStore {
+    /// Opens the store in a folder, or makes one. O(documents), and a few syncs of the disk.
+    ///
+    /// # Errors
+    /// [`DiskOpenError`].
+    pub fn open(folder: impl AsRef<Path>, options: DiskOptions) -> Result<Self, DiskOpenError> {
+        Self::open_at(folder.as_ref(), &options, identity::machine())
+    }
+
+    fn open_at(path: &Path, options: &DiskOptions, machine: u64) -> Result<Self, DiskOpenError> {
+        let folder = Folder::take(path)?;
+        folder.remove_stale()?;
+        if !folder.store().try_exists()? {
+            folder.create(options, machine)?;
+        }
+        let file = files::private().open(folder.store())?;
+        if file.metadata()?.len() == 0 {
+            // redb would make an empty database of it.
+            return Err(DiskOpenError::Damaged("the file is empty".to_owned()));
+        }
+        let place = Place { file: FileMark::of(&file)?, machine };
+        let backend = FileBackend::new(file).map_err(Fault::from)?;
+        let mut rows = Rows::open(backend, options.cache_bytes, options.tail_bytes_max as u64)?;
+        check_owner(options, rows.identity())?;
+        let renewed = folder.settle_identity(&mut rows, options.continuity, place)?;
+        let identity = Identity::of(rows.identity(), renewed);
+        info!(replica = %identity.replica, folder = %path.display(), "opened the store");
+        Ok(Self { rows, identity, folder: Some(folder) })
+    }
+
+    /// Opens a store on a backend of redb, or makes one if the backend is empty: for simulated disks. There is no
+    /// folder, so no lock and no witness: the id continues.
+    ///
+    /// Making one is not atomic here, as it is in a folder: what is left by a crash in the middle may never open.
+    ///
+    /// # Errors
+    /// [`DiskOpenError`].
+    pub fn open_on(backend: impl StorageBackend, options: DiskOptions) -> Result<Self, DiskOpenError> {
+        let (cache_bytes, tail_bytes_max) = (options.cache_bytes, options.tail_bytes_max as u64);
+        let rows = if backend.len()? == 0 {
+            Rows::create(backend, cache_bytes, tail_bytes_max, fresh_identity(&options)?)?
+        } else {
+            Rows::open(backend, cache_bytes, tail_bytes_max)?
+        };
+        check_owner(&options, rows.identity())?;
+        let identity = Identity::of(rows.identity(), None);
+        Ok(Self { rows, identity, folder: None })
+    }
+
+    /// Returns who writes to this store, who has, and whether that has changed with this opening.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Tells whoever finds the folder taken how to reach the holder, in one line of at most 512 characters. Without a folder
+    /// it does nothing.
+    ///
+    /// # Errors
+    /// The lock file cannot be written; the store is as it was.
+    pub fn announce(&self, text: &str) -> io::Result<()> {
+        self.folder.as_ref().map_or(Ok(()), |folder| folder.lock.announce(Some(text)))
+    }
+
+    /// Begins a backup of all that is durable now. O(1); the store goes on as before.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn start_backup(&self) -> Result<Backup, StoreError> {
+        self.rows.reader().map(Backup::new).map_err(Fault::into_store_error)
+    }
+
+    /// Makes a store of a backup, in a folder that holds none. Its first opening takes a new id.
+    ///
+    /// # Errors
+    /// [`RestoreError`].
+    pub fn restore(backup: impl AsRef<Path>, folder: impl AsRef<Path>) -> Result<Verified, RestoreError> {
+        let folder = Folder::take(folder.as_ref())?;
+        folder.remove_stale()?;
+        if folder.store().try_exists()? {
+            return Err(RestoreError::Occupied);
+        }
+        let temporary = folder.temporary();
+        let made = folder.restore(backup.as_ref());
+        if made.is_err() {
+            // Best effort: the next opening tries again, and the error that led here says more.
+            let _ = files::remove_stale(&temporary);
+        }
+        Ok(made?)
+    }
+
+    /// Reads and checks everything in a folder that is not open. O(bytes); the store is not changed.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub fn verify(folder: impl AsRef<Path>) -> Result<Verified, VerifyError> {
+        if !folder.as_ref().join(STORE_FILE).try_exists()? {
+            return Err(VerifyError::Missing);
+        }
+        let folder = Folder::take(folder.as_ref())?;
+        let (verified, rows) = verify::file(&folder.store()).map_err(DiskOpenError::from)?;
+        let witness = Witness::open(&folder.witness())?;
+        let is_same = |witness: &Witness| witness.record().seals.contains(&rows.identity().seal);
+        if witness.filter(is_same).is_some_and(|witness| rows.commits() < witness.commits()) {
+            return Err(VerifyError::Damaged("the latest commits are missing".to_owned()));
+        }
+        Ok(verified)
+    }
+
+    /// Reads and checks all that is durable, as [`verify`](Self::verify) does, while the store stays open. O(bytes).
+    ///
+    /// # Errors
+    /// [`VerifyError`]; the store takes nothing more after [`Damaged`](VerifyError::Damaged).
+    pub fn check(&mut self) -> Result<Verified, VerifyError> {
+        let damage = |fault| match fault {
+            Fault::Poisoned => VerifyError::Poisoned,
+            fault => DiskOpenError::from(fault).into(),
+        };
+        let verified = verify::rows(&self.rows).map_err(damage)?;
+        let Some(folder) = &self.folder else { return Ok(verified) };
+        let (on_disk, rows) = verify::file(&folder.store()).map_err(DiskOpenError::from)?;
+        if rows.commits() != self.rows.commits() {
+            return Err(damage(self.rows.fail(Fault::damaged("the latest commits are missing"))));
+        }
+        Ok(on_disk)
+    }
+
+    /// Gives free pages back to the file system; tells whether any could be. O(bytes), and the store waits.
+    ///
+    /// # Errors
+    /// [`CompactError`].
+    pub fn compact(&mut self) -> Result<bool, CompactError> {
+        match self.rows.compact() {
+            Err(Fault::Busy) => Err(CompactError::Busy),
+            outcome => outcome.map_err(|fault| fault.into_store_error().into()),
+        }
+    }
+}
+
+impl Store for DiskStore {
+    fn replica(&self) -> ReplicaId {
+        self.identity.replica
+    }
+
+    fn documents(&self) -> Result<Vec<Arc<str>>, StoreError> {
+        self.rows.names().map_err(Fault::into_store_error)
+    }
+
+    fn load(&self, document: &str) -> Result<Option<Stored>, StoreError> {
+        self.rows.load(document).map_err(Fault::into_store_error)
+    }
+
+    fn append(&mut self, document: &str, delta: &Arc<Delta>) -> Result<Checkpoint, StoreError> {
+        self.rows.append(document, delta)
+    }
+
+    fn replace(&mut self, document: &str, snapshot: Snapshot) -> Result<(), StoreError> {
+        debug!("a snapshot takes the place of deltas");
+        self.rows.replace(document, snapshot).map_err(Fault::into_store_error)
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.rows.sync().map_err(Fault::into_store_error)
+    }
+}
+
+impl Identity {
+    fn of(row: &IdentityRow, renewed: Option<Renewal>) -> Self {
+        Self { replica: row.replica, former: row.former.clone(), renewed }
+    }
+}
+
+impl Folder {
+    /// Takes the folder, which is made if it is missing.
+    fn take(path: &Path) -> Result<Self, DiskOpenError> {
+        files::make_folder(path)?;
+        match Lock::attempt(&path.join(LOCK_FILE))? {
+            Attempt::Taken(lock) => Ok(Self { path: path.to_path_buf(), lock }),
+            Attempt::HeldBy(holder) => Err(DiskOpenError::Held { holder }),
+        }
+    }
+
+    fn store(&self) -> PathBuf {
+        self.path.join(STORE_FILE)
+    }
+
+    fn witness(&self) -> PathBuf {
+        self.path.join(WITNESS_FILE)
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.path.join("store.tmp")
+    }
+
+    /// Removes what a crash in the middle of a creation has left.
+    fn remove_stale(&self) -> io::Result<()> {
+        files::remove_stale(&self.temporary())?;
+        files::remove_stale(&self.witness().with_extension("tmp"))
+    }
+
+    /// Makes an empty store. The witness comes before the name: a store that has one is whole.
+    fn create(&self, options: &DiskOptions, machine: u64) -> Result<(), DiskOpenError> {
+        let row = fresh_identity(options)?;
+        let seal = row.seal;
+        let file = files::private().create_new(true).open(self.temporary())?;
+        let place = Place { file: FileMark::of(&file)?, machine };
+        let backend = FileBackend::new(file.try_clone()?).map_err(Fault::from)?;
+        let rows = Rows::create(backend, options.cache_bytes, options.tail_bytes_max as u64, row)?;
+        let commits = rows.commits();
+        rows.close()?;
+        file.sync_all()?;
+        Witness::create(&self.witness(), Record { seals: [seal; 2], place }, commits)?;
+        fs::rename(self.temporary(), self.store())?;
+        files::sync_folder(&self.path)?;
+        info!(folder = %self.path.display(), "made a new store");
+        Ok(())
+    }
+
+    /// Makes a store of a backup.
+    fn restore(&self, backup: &Path) -> Result<Verified, DiskOpenError> {
+        backup::copy_file(backup, &self.temporary())?;
+        // Checked before redb opens it for writing, which a damaged file might not survive.
+        let (verified, _) = verify::file(&self.temporary())?;
+        let options = DiskOptions::default();
+        let file = files::private().open(self.temporary())?;
+        let backend = FileBackend::new(file.try_clone()?).map_err(Fault::from)?;
+        let mut rows = Rows::open(backend, options.cache_bytes, options.tail_bytes_max as u64)?;
+        // It is marked already, unless somebody took the file of a store for a backup.
+        rows.set_identity(IdentityRow { is_backup: true, ..rows.identity().clone() })?;
+        rows.close()?;
+        file.sync_all()?;
+        files::remove_stale(&self.witness())?;
+        fs::rename(self.temporary(), self.store())?;
+        files::sync_folder(&self.path)?;
+        info!(folder = %self.path.display(), "made a store of a backup");
+        Ok(verified)
+    }
+
+    /// Proves that the store may keep its id, or gives it another; durable on return.
+    fn settle_identity(
+        &self,
+        rows: &mut Rows,
+        continuity: Continuity,
+        place: Place,
+    ) -> Result<Option<Renewal>, DiskOpenError> {
+        let witness = Witness::open(&self.witness())?;
+        let doubt = identity::judge(witness.as_ref(), rows.identity(), rows.commits(), place);
+        let renewal = doubt.filter(|doubt| continuity == Continuity::Prove || !doubt.is_doubt());
+        let (was, seal) = (rows.identity().clone(), random()?);
+        let mut witness = match (renewal, witness) {
+            (Some(_), _) => Witness::create(&self.witness(), Record { seals: [seal; 2], place }, rows.commits())?,
+            (None, Some(mut witness)) => {
+                witness.set_record(Record { seals: [was.seal, seal], place })?;
+                witness
+            }
+            (None, None) => {
+                Witness::create(&self.witness(), Record { seals: [was.seal, seal], place }, rows.commits())?
+            }
+        };
+        let mut row = IdentityRow { seal, is_backup: false, ..was.clone() };
+        if let Some(renewal) = renewal {
+            row.replica = ReplicaId::from_random_bytes(random()?);
+            row.former.push(was.replica);
+            warn!(former = %was.replica, replica = %row.replica, %renewal, "the store takes a new id");
+        }
+        rows.set_identity(row)?;
+        if renewal.is_none() {
+            witness.set_record(Record { seals: [seal; 2], place })?;
+        }
+        witness.note_commits(rows.commits())?;
+        rows.attach(witness);
+        Ok(renewal)
+    }
+}
+
+fn fresh_identity(options: &DiskOptions) -> io::Result<IdentityRow> {
+    let replica = match options.replica {
+        Some(replica) => replica,
+        None => ReplicaId::from_random_bytes(random()?),
+    };
+    Ok(IdentityRow { replica, seal: random()?, is_backup: false, former: Vec::new() })
+}
+
+fn check_owner(options: &DiskOptions, row: &IdentityRow) -> Result<(), DiskOpenError> {
+    match options.replica {
+        Some(replica) if replica != row.replica && !row.former.contains(&replica) => {
+            Err(DiskOpenError::OtherReplica { owner: row.replica })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn random() -> io::Result<Seal> {
+    let mut bytes = [0; 16];
+    SysRng.try_fill_bytes(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,193 @@
+//! The redb database under a store, behind a gate that closes at the first failure.
+//!
+//! How is nothing written after a failure, when redb itself writes once more on being dropped? All its writes pass
+//! through a backend of ours, [`Gated`], which refuses them from the first fault on. The file is then as after a
+//! crash, from which redb recovers when it is opened again.
+
+use std::io;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redb::{
+    BackendError, Builder, Database, Durability, ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction,
+};
+use tracing::error;
+
+use super::fault::{Fault, guarded};
+
+/// An open database, and whether it has failed.
+#[derive(Debug)]
+pub(super) struct Base {
+    /// `None` only while it is dropped.
+    database: Option<Database>,
+    has_failed: Arc<AtomicBool>,
+}
+
+impl Base {
+    /// Opens the database on a backend, or makes one if that is empty.
+    pub(super) fn open(backend: impl StorageBackend, cache_bytes: usize) -> Result<Self, Fault> {
+        let has_failed = Arc::new(AtomicBool::new(false));
+        let gated = Gated { inner: Box::new(backend), has_failed: Arc::clone(&has_failed) };
+        let database = guarded(|| Ok(Builder::new().set_cache_size(cache_bytes).create_with_backend(gated)?))
+            .inspect_err(|_| {
+                has_failed.store(true, Ordering::Release);
+            })?;
+        Ok(Self { database: Some(database), has_failed })
+    }
+
+    /// Reads at one moment. A fault ends the store.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, Fault>) -> Result<T, Fault> {
+        self.attempt(|database| read(&database.begin_read()?))
+    }
+
+    /// Opens a reader that may outlive this call, and the writes after it.
+    pub(super) fn reader(&self) -> Result<ReadTransaction, Fault> {
+        self.attempt(|database| Ok(database.begin_read()?))
+    }
+
+    /// Writes all of it or nothing, durable on return. A fault ends the store.
+    pub(super) fn write<T>(&self, write: impl FnOnce(&WriteTransaction) -> Result<T, Fault>) -> Result<T, Fault> {
+        self.attempt(|database| {
+            let mut transaction = database.begin_write()?;
+            transaction.set_durability(Durability::Immediate)?;
+            // The commit slot is on disk before the byte that makes it count: a crash, or a page that lies, cannot
+            // leave half a commit that looks whole.
+            transaction.set_two_phase_commit(true);
+            let outcome = write(&transaction)?;
+            transaction.commit()?;
+            Ok(outcome)
+        })
+    }
+
+    /// Gives free pages back to the file system. Tells whether anything moved.
+    pub(super) fn compact(&mut self) -> Result<bool, Fault> {
+        self.attempt_mut(|database| Ok(database.compact()?))
+    }
+
+    /// Checks every page against its checksum. Whatever it mends it writes, so give it a copy.
+    pub(super) fn check_integrity(&mut self) -> Result<bool, Fault> {
+        self.attempt_mut(|database| Ok(database.check_integrity()?))
+    }
+
+    /// Closes the database, and says if that failed.
+    pub(super) fn close(mut self) -> Result<(), Fault> {
+        if self.has_failed() {
+            return Err(Fault::Poisoned);
+        }
+        match self.database.take() {
+            Some(database) => guarded(|| Ok(database.close()?)),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the store: nothing is written any more.
+    pub(super) fn fail(&self, fault: &Fault) {
+        if !self.has_failed.swap(true, Ordering::AcqRel) {
+            error!(%fault, "the store has failed and takes nothing more");
+        }
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
+    }
+
+    fn attempt<T>(&self, call: impl FnOnce(&Database) -> Result<T, Fault>) -> Result<T, Fault> {
+        match &self.database {
+            Some(database) if !self.has_failed() => guarded(|| call(database)).inspect_err(|fault| self.fail(fault)),
+            _ => Err(Fault::Poisoned),
+        }
+    }
+
+    fn attempt_mut<T>(&mut self, call: impl FnOnce(&mut Database) -> Result<T, Fault>) -> Result<T, Fault> {
+        let has_failed = self.has_failed();
+        let outcome = match &mut self.database {
+            Some(database) if !has_failed => guarded(|| call(database)),
+            _ => Err(Fault::Poisoned),
+        };
+        outcome.inspect_err(|fault| {
+            if !matches!(fault, Fault::Busy) {
+                self.fail(fault);
+            }
+        })
+    }
+}
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        let database = self.database.take();
+        let closed = guarded(|| {
+            drop(database);
+            Ok(())
+        });
+        if let Err(fault) = closed {
+            self.fail(&fault);
+        }
+    }
+}
+
+/// A backend that takes no more writes once the store has failed.
+#[derive(Debug)]
+struct Gated {
+    inner: Box<dyn StorageBackend>,
+    has_failed: Arc<AtomicBool>,
+}
+
+impl Gated {
+    fn pass(&self) -> io::Result<()> {
+        if self.has_failed.load(Ordering::Acquire) { Err(io::Error::other("the store has failed")) } else { Ok(()) }
+    }
+}
+
+impl StorageBackend for Gated {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.inner.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.pass()?;
+        self.inner.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.pass()?;
+        self.inner.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.pass()?;
+        self.inner.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.inner.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.inner.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.inner.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.inner.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.inner.query_lock_range(start, end)
+    }
+}

@@ -1,0 +1,313 @@
+//! The documents of a store, on whatever the database lies: what is staged, and what is durable.
+//!
+//! How does a document that has vanished differ from one that never was? The names are read once, on opening, and
+//! counted against the totals. From then on a name that is known and a row that is not there are damage.
+//!
+//! Memory: the names, and for up to [`TOUCHED_MAX`] documents written since they were last let go their row and
+//! version; never a snapshot or a durable delta.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crdt_core::{Delta, Snapshot, VersionVector};
+use redb::{ReadTransaction, StorageBackend};
+
+use super::base::Base;
+use super::fault::Fault;
+use super::read;
+use super::row::{DocumentRow, FORMAT, IdentityRow, Totals};
+use super::witness::Witness;
+use super::write::Tables;
+use crate::store::{Checkpoint, StoreError, Stored};
+
+/// How many documents are remembered with their row and version after a sync.
+const TOUCHED_MAX: usize = 4096;
+
+/// No checkpoint is due before deltas of this many bytes, however small the snapshot.
+const DELTA_BYTES_MIN: u64 = 1024 * 1024;
+
+/// The documents, durable and staged.
+#[derive(Debug)]
+pub(super) struct Rows {
+    base: Base,
+    identity: IdentityRow,
+    totals: Totals,
+    names: BTreeSet<Arc<str>>,
+    /// Documents written to in this opening.
+    touched: BTreeMap<Arc<str>, Touched>,
+    tail_bytes_max: u64,
+    /// Told of each commit, where the store has a folder.
+    witness: Option<Witness>,
+}
+
+/// What is known of a document without reading it again.
+#[derive(Debug)]
+struct Touched {
+    row: DocumentRow,
+    /// Staged deltas included.
+    version: VersionVector,
+    /// Takes the place of what is durable, and of its deltas.
+    snapshot: Option<Snapshot>,
+    /// Not durable yet, in order.
+    deltas: Vec<Arc<Delta>>,
+    staged_bytes: u64,
+}
+
+/// Why rows cannot be opened.
+#[derive(Debug)]
+pub(super) enum RowsError {
+    FormatTooNew(u32),
+    Fault(Fault),
+}
+
+impl From<Fault> for RowsError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl Rows {
+    /// Makes the tables of a new store in an empty database.
+    pub(super) fn create(
+        backend: impl StorageBackend,
+        cache_bytes: usize,
+        tail_bytes_max: u64,
+        identity: IdentityRow,
+    ) -> Result<Self, Fault> {
+        let base = Base::open(backend, cache_bytes)?;
+        let totals = Totals { commits: 1, ..Totals::default() };
+        base.write(|transaction| {
+            let mut tables = Tables::open(transaction)?;
+            tables.put_format()?;
+            tables.put_identity(&identity)?;
+            tables.put_totals(totals)
+        })?;
+        let (names, touched) = (BTreeSet::new(), BTreeMap::new());
+        Ok(Self { base, identity, totals, names, touched, tail_bytes_max, witness: None })
+    }
+
+    /// Opens the tables of a store. O(documents): their names are read, nothing else.
+    pub(super) fn open(
+        backend: impl StorageBackend,
+        cache_bytes: usize,
+        tail_bytes_max: u64,
+    ) -> Result<Self, RowsError> {
+        let base = Base::open(backend, cache_bytes)?;
+        let format = base.read(read::format)?;
+        if format != FORMAT {
+            // Whoever cannot read a file does not close it either, as redb would by writing to it.
+            base.fail(&Fault::damaged("the format is another"));
+            return Err(RowsError::FormatTooNew(format));
+        }
+        let (identity, totals, names) = base.read(|transaction| {
+            let totals = read::totals(transaction)?;
+            Ok((read::identity(transaction)?, totals, read::names(transaction, totals)?))
+        })?;
+        let names = names.into_iter().collect();
+        Ok(Self { base, identity, totals, names, touched: BTreeMap::new(), tail_bytes_max, witness: None })
+    }
+
+    pub(super) fn identity(&self) -> &IdentityRow {
+        &self.identity
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.totals.commits
+    }
+
+    pub(super) fn attach(&mut self, witness: Witness) {
+        self.witness = Some(witness);
+    }
+
+    /// Makes another identity durable.
+    pub(super) fn set_identity(&mut self, identity: IdentityRow) -> Result<(), Fault> {
+        let totals = Totals { commits: self.totals.commits + 1, ..self.totals };
+        self.base.write(|transaction| {
+            let mut tables = Tables::open(transaction)?;
+            tables.put_identity(&identity)?;
+            tables.put_totals(totals)
+        })?;
+        self.identity = identity;
+        self.totals = totals;
+        self.tell_witness()
+    }
+
+    pub(super) fn names(&self) -> Result<Vec<Arc<str>>, Fault> {
+        if self.base.has_failed() {
+            return Err(Fault::Poisoned);
+        }
+        let new = self.touched.keys().filter(|name| !self.names.contains(*name));
+        let mut names: Vec<Arc<str>> = self.names.iter().chain(new).cloned().collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    pub(super) fn load(&self, name: &str) -> Result<Option<Stored>, Fault> {
+        let touched = self.touched.get(name);
+        if let Some(Touched { snapshot: Some(snapshot), deltas, version, .. }) = touched {
+            let (snapshot, deltas, version) = (snapshot.clone(), deltas.clone(), version.clone());
+            return if self.base.has_failed() {
+                Err(Fault::Poisoned)
+            } else {
+                Ok(Some(Stored { snapshot, deltas, version }))
+            };
+        }
+        let is_durable = self.names.contains(name);
+        if !is_durable && touched.is_none() {
+            return if self.base.has_failed() { Err(Fault::Poisoned) } else { Ok(None) };
+        }
+        let whole = self.base.read(|transaction| match is_durable {
+            true => read::whole(transaction, &read::row(transaction, name)?),
+            false => Ok(read::Whole::empty()),
+        })?;
+        let read::Whole { snapshot, mut deltas, mut version } = whole;
+        if let Some(touched) = touched {
+            deltas.extend(touched.deltas.iter().cloned());
+            version = touched.version.clone();
+        }
+        Ok(Some(Stored { snapshot, deltas, version }))
+    }
+
+    pub(super) fn append(&mut self, name: &str, delta: &Arc<Delta>) -> Result<Checkpoint, StoreError> {
+        if self.base.has_failed() {
+            return Err(StoreError::Poisoned);
+        }
+        if self.touched.contains_key(name) || self.names.contains(name) {
+            return self.touch(name).map_err(Fault::into_store_error)?.append(delta);
+        }
+        let mut touched = Touched::at(DocumentRow::default(), VersionVector::new());
+        let checkpoint = touched.append(delta)?;
+        self.touched.insert(name.into(), touched);
+        Ok(checkpoint)
+    }
+
+    pub(super) fn replace(&mut self, name: &str, snapshot: Snapshot) -> Result<(), Fault> {
+        if self.base.has_failed() {
+            return Err(Fault::Poisoned);
+        }
+        let touched = self.touch(name)?;
+        touched.version = snapshot.version();
+        touched.snapshot = Some(snapshot);
+        touched.deltas.clear();
+        touched.staged_bytes = 0;
+        Ok(())
+    }
+
+    /// Makes everything staged durable in one commit.
+    pub(super) fn sync(&mut self) -> Result<(), Fault> {
+        if self.base.has_failed() {
+            return Err(Fault::Poisoned);
+        }
+        if !self.touched.values().any(Touched::is_staged) {
+            return Ok(());
+        }
+        let mut totals = Totals { commits: self.totals.commits + 1, ..self.totals };
+        let staged = self.touched.iter_mut().filter(|(_, touched)| touched.is_staged());
+        let (names, tail_bytes_max) = (&self.names, self.tail_bytes_max);
+        self.base.write(|transaction| {
+            let mut tables = Tables::open(transaction)?;
+            for (name, touched) in staged {
+                if !names.contains(name) {
+                    touched.row.number = totals.next_number;
+                    totals.next_number += 1;
+                    totals.documents += 1;
+                }
+                touched.write(&mut tables, name, tail_bytes_max)?;
+            }
+            tables.put_totals(totals)
+        })?;
+        self.totals = totals;
+        self.tell_witness()?;
+        self.names.extend(self.touched.keys().cloned());
+        if self.touched.len() > TOUCHED_MAX {
+            self.touched.clear();
+        }
+        Ok(())
+    }
+
+    pub(super) fn close(self) -> Result<(), Fault> {
+        self.base.close()
+    }
+
+    pub(super) fn compact(&mut self) -> Result<bool, Fault> {
+        self.base.compact()
+    }
+
+    pub(super) fn reader(&self) -> Result<ReadTransaction, Fault> {
+        self.base.reader()
+    }
+
+    pub(super) fn check_integrity(&mut self) -> Result<bool, Fault> {
+        self.base.check_integrity()
+    }
+
+    pub(super) fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, Fault>) -> Result<T, Fault> {
+        self.base.read(read)
+    }
+
+    /// Ends the store, for a fault that was found elsewhere.
+    pub(super) fn fail(&self, fault: Fault) -> Fault {
+        self.base.fail(&fault);
+        fault
+    }
+
+    fn touch(&mut self, name: &str) -> Result<&mut Touched, Fault> {
+        if !self.touched.contains_key(name) {
+            let touched = match self.names.get(name) {
+                Some(name) => self.base.read(|transaction| {
+                    let row = read::row(transaction, name)?;
+                    let version = read::version(transaction, &row)?;
+                    Ok(Touched::at(row, version))
+                })?,
+                None => Touched::at(DocumentRow::default(), VersionVector::new()),
+            };
+            self.touched.insert(name.into(), touched);
+        }
+        self.touched.get_mut(name).ok_or_else(|| Fault::damaged("a document is lost that was just put there"))
+    }
+
+    /// Notes the commit beside the store. Not synced: after a loss of power the note may be older than the store,
+    /// never newer, and after a mere kill it is exact.
+    fn tell_witness(&mut self) -> Result<(), Fault> {
+        match &mut self.witness {
+            Some(witness) => {
+                witness.note_commits(self.totals.commits).map_err(Fault::Io).inspect_err(|fault| self.base.fail(fault))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Touched {
+    fn at(row: DocumentRow, version: VersionVector) -> Self {
+        Self { row, version, snapshot: None, deltas: Vec::new(), staged_bytes: 0 }
+    }
+
+    fn is_staged(&self) -> bool {
+        self.snapshot.is_some() || !self.deltas.is_empty()
+    }
+
+    fn append(&mut self, delta: &Arc<Delta>) -> Result<Checkpoint, StoreError> {
+        StoreError::check_continues(&self.version, delta)?;
+        delta.advance(&mut self.version);
+        self.staged_bytes += delta.size_hint() as u64;
+        self.deltas.push(Arc::clone(delta));
+        let durable = if self.snapshot.is_some() { (0, 0) } else { (self.row.snapshot_bytes, self.row.delta_bytes()) };
+        let (snapshot_bytes, delta_bytes) = (durable.0, durable.1 + self.staged_bytes);
+        let is_due = delta_bytes > snapshot_bytes.max(DELTA_BYTES_MIN);
+        Ok(if is_due { Checkpoint::Due } else { Checkpoint::NotDue })
+    }
+
+    /// Writes what is staged; the row is then as it is in the table.
+    fn write(&mut self, tables: &mut Tables<'_>, name: &str, tail_bytes_max: u64) -> Result<(), Fault> {
+        if let Some(snapshot) = self.snapshot.take() {
+            tables.replace(&mut self.row, &snapshot)?;
+        }
+        let deltas = std::mem::take(&mut self.deltas);
+        self.staged_bytes = 0;
+        if !deltas.is_empty() {
+            tables.append(&mut self.row, &deltas, &self.version, tail_bytes_max)?;
+        }
+        tables.put_row(name, &self.row)
+    }
+}

@@ -1,0 +1,261 @@
+//! A store on a disk that lies or fails: a typed error or the right data, never a panic, never an empty document.
+
+use std::io::{self, ErrorKind};
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crdt_core::{Delta, Document, ReplicaId, Snapshot};
+use crdt_store::{DiskOpenError, DiskOptions, DiskStore, Store, StoreError};
+use redb::{BackendError, StorageBackend};
+
+const A: ReplicaId = ReplicaId::from_u128(1);
+
+/// A disk in memory that a test may read, alter, and let fail.
+#[derive(Clone, Debug, Default)]
+struct Disk {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    /// How many writes and syncs succeed from here on.
+    budget: Arc<AtomicU64>,
+    is_limited: Arc<AtomicBool>,
+    error: Option<ErrorKind>,
+}
+
+impl Disk {
+    fn holding(bytes: Vec<u8>) -> Self {
+        Self { bytes: Arc::new(Mutex::new(bytes)), ..Self::default() }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.bytes.lock().expect("whole").clone()
+    }
+
+    fn fail_after(&self, writes: u64) {
+        self.budget.store(writes, Ordering::SeqCst);
+        self.is_limited.store(true, Ordering::SeqCst);
+    }
+
+    fn spend(&self) -> io::Result<()> {
+        let is_spent =
+            self.budget.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
+        match self.error {
+            Some(error) if is_spent && self.is_limited.load(Ordering::SeqCst) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.bytes().len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let bytes = self.bytes.lock().expect("whole");
+        let end = offset.checked_add(out.len() as u64).filter(|end| *end <= bytes.len() as u64);
+        let end = end.ok_or(ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(&bytes[offset as usize..end as usize]);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.spend()?;
+        self.bytes.lock().expect("whole").resize(len as usize, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.spend()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.spend()?;
+        self.bytes.lock().expect("whole")[offset as usize..][..data.len()].copy_from_slice(data);
+        Ok(())
+    }
+
+    fn try_lock_range(&self, _start: Bound<u64>, _end: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(true)
+    }
+
+    fn unlock_range(&self, _start: Bound<u64>, _end: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
+    }
+}
+
+fn options() -> DiskOptions {
+    let mut options = DiskOptions::default();
+    options.replica = Some(A);
+    options.tail_bytes_max = 512;
+    options
+}
+
+fn open(disk: &Disk) -> Result<DiskStore, DiskOpenError> {
+    DiskStore::open_on(disk.clone(), options())
+}
+
+fn edit(document: &mut Document, value: i64) -> Arc<Delta> {
+    let mut edit = document.transact(1);
+    edit.counter("n").add(1).expect("far from overflow");
+    edit.register(&format!("r{}", value % 40)).set(format!("value {value}")).expect("short");
+    Arc::new(edit.commit().expect("a change was made").delta)
+}
+
+/// Two documents with a snapshot, layers and a tail.
+fn filled(disk: &Disk) -> Vec<(&'static str, Document)> {
+    let mut store = open(disk).expect("opens");
+    let mut documents = vec![("a", Document::new(A)), ("b", Document::new(A))];
+    for value in 0..120 {
+        for (name, document) in &mut documents {
+            let _ = store.append(name, &edit(document, value)).expect("continues");
+            if value == 60 {
+                store.replace(name, document.snapshot()).expect("is staged");
+            }
+        }
+        store.sync().expect("the disk takes it");
+    }
+    documents
+}
+
+/// Reads a document; `None` where the store has none of that name.
+fn read(store: &DiskStore, name: &str) -> Result<Option<Snapshot>, StoreError> {
+    let Some(stored) = store.load(name)? else { return Ok(None) };
+    let mut snapshot = stored.snapshot;
+    stored.deltas.iter().for_each(|delta| snapshot.apply(delta).expect("what is read applies"));
+    assert_eq!(snapshot.version(), stored.version);
+    Ok(Some(snapshot))
+}
+
+/// What came of opening and reading a store on a damaged disk.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    right: u32,
+    refused_on_opening: u32,
+    refused_on_reading: u32,
+}
+
+impl Tally {
+    /// Reads all, and writes on: damage may also come to light then.
+    fn count(&mut self, disk: &Disk, documents: &[(&str, Document)], what: &str) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.read_all(disk, documents, what)));
+        assert!(outcome.is_ok(), "{what}: a panic came through");
+    }
+
+    fn read_all(&mut self, disk: &Disk, documents: &[(&str, Document)], what: &str) {
+        let mut store = match open(disk) {
+            Ok(store) => store,
+            Err(DiskOpenError::Damaged(_) | DiskOpenError::FormatTooNew { .. }) => {
+                self.refused_on_opening += 1;
+                return;
+            }
+            Err(error) => panic!("{what}: {error:?}"),
+        };
+        for (name, document) in documents {
+            match read(&store, name) {
+                Ok(Some(snapshot)) => assert!(snapshot == document.snapshot(), "{what}: {name} is not what was stored"),
+                Ok(None) => panic!("{what}: {name} is gone"),
+                Err(StoreError::Damaged(_)) => {
+                    self.refused_on_reading += 1;
+                    assert!(store.sync().is_err() && store.documents().is_err(), "{what}: not poisoned");
+                    return;
+                }
+                Err(error) => panic!("{what}: {error:?}"),
+            }
+        }
+        self.right += 1;
+        let mut fresh = Document::new(A);
+        let written = store.append("c", &edit(&mut fresh, 1)).and_then(|_| store.sync());
+        assert!(matches!(written, Ok(()) | Err(StoreError::Damaged(_))), "{what}: {written:?}");
+    }
+}
+
+/// A sequence that is the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % limit
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_an_error_or_changes_nothing() {
+    let disk = Disk::default();
+    let documents = filled(&disk);
+    let whole = disk.bytes();
+    // Most of a file of redb is free; where it is not, flips are worth more.
+    let used: Vec<usize> =
+        (0..whole.len()).filter(|at| whole[at & !63..][..64].iter().any(|byte| *byte != 0)).collect();
+    let flips = std::env::var("CRDT_STORE_FLIPS").ok().and_then(|flips| flips.parse().ok()).unwrap_or(2_000);
+    let seed = std::env::var("CRDT_STORE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let (mut random, mut tally) = (Random(seed), Tally::default());
+    for flip in 0..flips {
+        let mut bytes = whole.clone();
+        let at = used[random.below(used.len() as u64) as usize];
+        bytes[at] ^= 1 << random.below(8);
+        tally.count(&Disk::holding(bytes), &documents, &format!("seed {seed}, flip {flip} at byte {at}"));
+    }
+    println!("{} bytes, {} in use: {tally:?}", whole.len(), used.len());
+    assert!(tally.refused_on_opening > 0 && tally.refused_on_reading > 0, "{tally:?}");
+}
+
+#[test]
+fn a_truncated_file_is_an_error() {
+    let disk = Disk::default();
+    let documents = filled(&disk);
+    let whole = disk.bytes();
+    let mut tally = Tally::default();
+    for keep in (1..64).map(|part| whole.len() * part / 64).chain([1, 100, 320, 4096, whole.len() - 1]) {
+        tally.count(&Disk::holding(whole[..keep].to_vec()), &documents, &format!("{keep} bytes kept"));
+    }
+    println!("{tally:?}");
+    assert_eq!(tally.right, 0, "{tally:?}");
+}
+
+#[test]
+fn a_disk_that_fails_at_any_write_loses_nothing_durable() {
+    for error in [ErrorKind::StorageFull, ErrorKind::Other] {
+        let mut failures = 0;
+        for budget in 0..200 {
+            let disk = Disk { error: Some(error), ..Disk::default() };
+            let mut document = Document::new(A);
+            let mut store = open(&disk).expect("opens");
+            let _ = store.append("d", &edit(&mut document, 0)).expect("continues");
+            store.sync().expect("the disk takes it");
+            disk.fail_after(budget);
+            let mut durable = document.version();
+            for value in 1..20 {
+                let _ = store.append("d", &edit(&mut document, value)).expect("is staged in memory");
+                match store.sync() {
+                    Ok(()) => durable = document.version(),
+                    Err(StoreError::Io(found)) => {
+                        assert_eq!(found.kind(), error);
+                        failures += 1;
+                        break;
+                    }
+                    Err(error) => panic!("budget {budget}: {error:?}"),
+                }
+            }
+            if store.sync().is_err() {
+                let refused = store.append("d", &edit(&mut document, 99));
+                assert!(matches!(refused, Err(StoreError::Poisoned)), "budget {budget}: {refused:?}");
+                assert!(matches!(store.load("d"), Err(StoreError::Poisoned)));
+                assert!(matches!(store.documents(), Err(StoreError::Poisoned)));
+                assert!(matches!(store.replace("d", Snapshot::empty()), Err(StoreError::Poisoned)));
+            }
+            disk.is_limited.store(false, Ordering::SeqCst);
+            let at_failure = disk.bytes();
+            drop(store);
+            assert!(disk.bytes() == at_failure || failures == 0 || budget > 100, "nothing is written after a failure");
+            let found = read(&open(&disk).expect("opens again"), "d").expect("reads").expect("is there");
+            assert!(found.version().covers_all(&durable), "budget {budget}: durable writes are lost");
+        }
+        assert!(failures > 100, "{failures}");
+    }
+}

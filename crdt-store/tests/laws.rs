@@ -1,0 +1,268 @@
+//! What every store promises, checked on each: in memory, in a folder, and on a disk that is simulated in memory.
+//!
+//! A [`Bench`] is a place where one store is opened again and again.
+
+use std::fmt::Debug;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crdt_core::{Delta, Document, ReplicaId, Snapshot};
+use crdt_store::{Checkpoint, DiskOptions, DiskStore, MemoryStore, Store, StoreError, Stored};
+use redb::backends::InMemoryBackend;
+use redb::{BackendError, StorageBackend};
+
+const A: ReplicaId = ReplicaId::from_u128(1);
+const B: ReplicaId = ReplicaId::from_u128(2);
+
+/// Where a store lives between two openings.
+trait Bench {
+    fn open(&self) -> Box<dyn Store>;
+}
+
+struct InMemory(MemoryStore);
+
+impl Bench for InMemory {
+    fn open(&self) -> Box<dyn Store> {
+        Box::new(self.0.lease(A).expect("closed"))
+    }
+}
+
+struct InFolder(tempfile::TempDir);
+
+impl Bench for InFolder {
+    fn open(&self) -> Box<dyn Store> {
+        Box::new(DiskStore::open(self.0.path().join("store"), options()).expect("opens"))
+    }
+}
+
+#[derive(Clone, Debug)]
+struct OnBackend(Arc<InMemoryBackend>);
+
+impl Bench for OnBackend {
+    fn open(&self) -> Box<dyn Store> {
+        Box::new(DiskStore::open_on(self.clone(), options()).expect("opens"))
+    }
+}
+
+impl StorageBackend for OnBackend {
+    fn len(&self) -> std::io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.0.write(offset, data)
+    }
+
+    fn try_lock_range(&self, _start: Bound<u64>, _end: Bound<u64>) -> Result<bool, BackendError> {
+        Ok(true)
+    }
+
+    fn unlock_range(&self, _start: Bound<u64>, _end: Bound<u64>) -> Result<(), BackendError> {
+        Ok(())
+    }
+}
+
+fn options() -> DiskOptions {
+    let mut options = DiskOptions::default();
+    options.replica = Some(A);
+    // Small, so that a few deltas are folded.
+    options.tail_bytes_max = 256;
+    options
+}
+
+fn on_each(law: impl Fn(&dyn Bench)) {
+    law(&InMemory(MemoryStore::new()));
+    law(&InFolder(tempfile::tempdir().expect("a temporary folder")));
+    law(&OnBackend(Arc::new(InMemoryBackend::new())));
+}
+
+fn edit(document: &mut Document, value: i64) -> Arc<Delta> {
+    let mut edit = document.transact(1);
+    edit.counter("n").add(value).expect("far from overflow");
+    edit.register(&format!("r{}", value % 7)).set(value).expect("short");
+    Arc::new(edit.commit().expect("a change was made").delta)
+}
+
+/// Puts together what is stored.
+fn replay(stored: Stored) -> Document {
+    let mut document = Document::from_snapshot(B, stored.snapshot);
+    for delta in &stored.deltas {
+        document.apply(delta).expect("in order");
+    }
+    assert_eq!(stored.version, document.version());
+    document
+}
+
+fn loaded(store: &dyn Store, name: &str) -> Document {
+    replay(store.load(name).expect("reads").expect("is there"))
+}
+
+#[test]
+fn what_is_staged_is_seen_before_it_is_synced() {
+    on_each(|bench| {
+        let mut store = bench.open();
+        let mut document = Document::new(A);
+        for value in 0..3 {
+            let _ = store.append("d", &edit(&mut document, value)).expect("continues");
+        }
+        assert_eq!(store.documents().expect("reads"), [Arc::from("d")]);
+        assert!(loaded(&*store, "d") == document);
+        store.sync().expect("the disk takes it");
+        let _ = store.append("d", &edit(&mut document, 9)).expect("continues");
+        assert!(loaded(&*store, "d") == document, "durable and staged together");
+        assert!(store.load("e").expect("reads").is_none());
+    });
+}
+
+#[test]
+fn deltas_come_back_in_order_after_every_opening() {
+    on_each(|bench| {
+        let mut document = Document::new(A);
+        for round in 0..12 {
+            let mut store = bench.open();
+            assert_eq!(store.replica(), A);
+            for value in 0..round {
+                let _ = store.append("d", &edit(&mut document, value)).expect("continues");
+                if value % 3 == 0 {
+                    store.sync().expect("the disk takes it");
+                }
+            }
+            store.sync().expect("the disk takes it");
+            drop(store);
+            if round > 0 {
+                assert!(loaded(&*bench.open(), "d") == document);
+            }
+        }
+    });
+}
+
+#[test]
+fn documents_are_listed_by_name_and_kept_apart() {
+    on_each(|bench| {
+        let mut store = bench.open();
+        let mut documents = ["b", "a", "", "ä"].map(|name| (name, Document::new(A)));
+        for (value, (name, document)) in documents.iter_mut().enumerate() {
+            let _ = store.append(name, &edit(document, value as i64)).expect("continues");
+            store.sync().expect("the disk takes it");
+        }
+        assert_eq!(store.documents().expect("reads"), ["", "a", "b", "ä"].map(Arc::from));
+        drop(store);
+        let store = bench.open();
+        assert_eq!(store.documents().expect("reads"), ["", "a", "b", "ä"].map(Arc::from));
+        documents.iter().for_each(|(name, document)| assert!(loaded(&*store, name) == *document));
+    });
+}
+
+#[test]
+fn a_delta_that_does_not_continue_is_refused_and_changes_nothing() {
+    on_each(|bench| {
+        let mut document = Document::new(A);
+        let [first, second, third] = [1, 2, 3].map(|value| edit(&mut document, value));
+        let mut store = bench.open();
+        assert!(matches!(store.append("d", &second), Err(StoreError::Gap { replica: A, have: 0 })));
+        assert!(store.load("d").expect("reads").is_none(), "a refused delta creates no document");
+        let _ = store.append("d", &first).expect("continues");
+        assert!(matches!(store.append("d", &first), Err(StoreError::Gap { replica: A, have: 1 })));
+        let _ = store.append("d", &second).expect("continues");
+        store.sync().expect("the disk takes it");
+        drop(store);
+        let mut store = bench.open();
+        assert!(matches!(store.append("d", &second), Err(StoreError::Gap { replica: A, have: 2 })));
+        let _ = store.append("d", &third).expect("continues, as a version is known without a load");
+        assert!(loaded(&*store, "d") == document);
+    });
+}
+
+#[test]
+fn a_snapshot_takes_the_place_of_all_before_it() {
+    on_each(|bench| {
+        let mut document = Document::new(A);
+        let mut store = bench.open();
+        for value in 0..40 {
+            let _ = store.append("d", &edit(&mut document, value)).expect("continues");
+        }
+        store.replace("d", document.snapshot()).expect("is staged");
+        assert!(store.load("d").expect("reads").expect("is there").deltas.is_empty());
+        let _ = store.append("d", &edit(&mut document, 41)).expect("continues the snapshot");
+        store.sync().expect("the disk takes it");
+        store.replace("d", document.snapshot()).expect("is staged");
+        store.sync().expect("the disk takes it");
+        let _ = store.append("d", &edit(&mut document, 42)).expect("continues the snapshot");
+        store.sync().expect("the disk takes it");
+        drop(store);
+        let store = bench.open();
+        assert_eq!(store.load("d").expect("reads").expect("is there").deltas.len(), 1);
+        assert!(loaded(&*store, "d") == document);
+    });
+}
+
+#[test]
+fn a_snapshot_may_begin_a_document() {
+    on_each(|bench| {
+        let mut document = Document::new(A);
+        let _ = edit(&mut document, 1);
+        let mut store = bench.open();
+        store.replace("d", document.snapshot()).expect("is staged");
+        store.replace("empty", Snapshot::empty()).expect("is staged");
+        store.sync().expect("the disk takes it");
+        drop(store);
+        let store = bench.open();
+        assert!(loaded(&*store, "d") == document);
+        assert!(loaded(&*store, "empty").version().is_empty());
+    });
+}
+
+#[test]
+fn a_checkpoint_is_due_once_the_deltas_are_heavy_and_is_over_once_replaced() {
+    on_each(|bench| {
+        let mut document = Document::new(A);
+        let mut store = bench.open();
+        let mut checkpoint = Checkpoint::NotDue;
+        let mut writes = 0;
+        while checkpoint == Checkpoint::NotDue {
+            let mut edit = document.transact(1);
+            edit.register(&format!("{writes}")).set("x".repeat(10_000)).expect("short");
+            let delta = edit.commit().expect("a change was made").delta;
+            checkpoint = store.append("d", &Arc::new(delta)).expect("continues");
+            store.sync().expect("the disk takes it");
+            writes += 1;
+        }
+        assert!((100..200).contains(&writes), "{writes}");
+        store.replace("d", document.snapshot()).expect("is staged");
+        assert_eq!(store.append("d", &edit(&mut document, 1)).expect("continues"), Checkpoint::NotDue);
+        assert!(loaded(&*store, "d") == document);
+    });
+}
+
+#[test]
+fn merged_deltas_that_overlap_what_is_held_are_kept() {
+    on_each(|bench| {
+        let mut document = Document::new(A);
+        let mut store = bench.open();
+        let first = edit(&mut document, 1);
+        let mut merged = Delta::clone(&first);
+        for value in 2..9 {
+            merged.coalesce(&edit(&mut document, value)).expect("continues");
+        }
+        let _ = store.append("d", &first).expect("continues");
+        let _ = store.append("d", &Arc::new(merged)).expect("begins before, brings something new");
+        for value in 10..30 {
+            let _ = store.append("d", &edit(&mut document, value)).expect("continues");
+            store.sync().expect("the disk takes it");
+        }
+        drop(store);
+        assert!(loaded(&*bench.open(), "d") == document);
+    });
+}
