@@ -52,7 +52,7 @@ use self::fault::Fault;
 use self::files::FileMark;
 use self::lock::{Attempt, Lock};
 use self::row::{IdentityRow, Seal};
-use self::rows::Rows;
+use self::rows::{Limits, Rows};
 use self::witness::{Place, Record, Witness};
 
 const STORE_FILE: &str = "store.redb";
@@ -69,6 +69,9 @@ pub struct DiskOptions {
     pub cache_bytes: usize,
     /// How long the deltas of a document may be that are not coalesced yet; 64 KiB unless set.
     pub tail_bytes_max: usize,
+    /// Up to which length the file is checked whole on opening; 16 MiB unless set, which takes some 15 ms. Rows are
+    /// checked when they are read in any case; [`DiskStore::verify`] checks a file of any length.
+    pub check_bytes_max: u64,
     /// Whether the id is kept without proof.
     pub continuity: Continuity,
 }
@@ -79,8 +82,16 @@ impl Default for DiskOptions {
             replica: None,
             cache_bytes: 16 * 1024 * 1024,
             tail_bytes_max: 64 * 1024,
+            check_bytes_max: 16 * 1024 * 1024,
             continuity: Continuity::default(),
         }
+    }
+}
+
+impl DiskOptions {
+    fn limits(&self) -> Limits {
+        let tail_bytes_max = self.tail_bytes_max as u64;
+        Limits { cache_bytes: self.cache_bytes, tail_bytes_max, check_bytes_max: self.check_bytes_max }
     }
 }
 
@@ -156,7 +167,7 @@ impl DiskStore {
         }
         let place = Place { file: FileMark::of(&file)?, machine };
         let backend = FileBackend::new(file).map_err(Fault::from)?;
-        let mut rows = Rows::open(backend, options.cache_bytes, options.tail_bytes_max as u64)?;
+        let mut rows = Rows::open(backend, options.limits())?;
         check_owner(options, rows.identity())?;
         let renewed = folder.settle_identity(&mut rows, options.continuity, place)?;
         let identity = Identity::of(rows.identity(), renewed);
@@ -172,11 +183,10 @@ impl DiskStore {
     /// # Errors
     /// [`DiskOpenError`].
     pub fn open_on(backend: impl StorageBackend, options: DiskOptions) -> Result<Self, DiskOpenError> {
-        let (cache_bytes, tail_bytes_max) = (options.cache_bytes, options.tail_bytes_max as u64);
         let rows = if backend.len()? == 0 {
-            Rows::create(backend, cache_bytes, tail_bytes_max, fresh_identity(&options)?)?
+            Rows::create(backend, options.limits(), fresh_identity(&options)?)?
         } else {
-            Rows::open(backend, cache_bytes, tail_bytes_max)?
+            Rows::open(backend, options.limits())?
         };
         check_owner(&options, rows.identity())?;
         let identity = Identity::of(rows.identity(), None);
@@ -341,7 +351,7 @@ impl Folder {
         let file = files::private().create_new(true).open(self.temporary())?;
         let place = Place { file: FileMark::of(&file)?, machine };
         let backend = FileBackend::new(file.try_clone()?).map_err(Fault::from)?;
-        let rows = Rows::create(backend, options.cache_bytes, options.tail_bytes_max as u64, row)?;
+        let rows = Rows::create(backend, options.limits(), row)?;
         let commits = rows.commits();
         rows.close()?;
         file.sync_all()?;
@@ -357,10 +367,9 @@ impl Folder {
         backup::copy_file(backup, &self.temporary())?;
         // Checked before redb opens it for writing, which a damaged file might not survive.
         let (verified, _) = verify::file(&self.temporary())?;
-        let options = DiskOptions::default();
         let file = files::private().open(self.temporary())?;
         let backend = FileBackend::new(file.try_clone()?).map_err(Fault::from)?;
-        let mut rows = Rows::open(backend, options.cache_bytes, options.tail_bytes_max as u64)?;
+        let mut rows = Rows::open(backend, DiskOptions::default().limits())?;
         // It is marked already, unless somebody took the file of a store for a backup.
         rows.set_identity(IdentityRow { is_backup: true, ..rows.identity().clone() })?;
         rows.close()?;

@@ -66,7 +66,7 @@ impl Backup {
     }
 
     fn copy_into(&self, file: File) -> Result<(), Fault> {
-        let target = Base::open(FileBackend::new(file)?, CACHE_BYTES)?;
+        let target = Base::open(FileBackend::new(file)?, CACHE_BYTES, 0)?;
         let source = &self.transaction;
         target.write(|transaction| {
             let mut tables = Tables::open(transaction)?;

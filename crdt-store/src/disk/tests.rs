@@ -167,6 +167,22 @@ fn a_copy_from_within_the_last_opening_put_back_in_place_costs_the_id() {
 }
 
 #[test]
+fn a_damaged_header_that_names_the_commit_before_the_last_costs_the_id() {
+    let room = Room::new();
+    let (path, file) = (room.path("a"), room.path("a").join(STORE_FILE));
+    let mut store = open(&path);
+    let replica = store.replica();
+    write_one(&mut store);
+    write_one(&mut store);
+    let mut killed = fs::read(&file).expect("reads");
+    drop(store);
+    killed[9] ^= 1;
+    fs::write(&file, killed).expect("writes");
+    assert!(matches!(DiskStore::verify(&path), Err(VerifyError::Damaged(_))));
+    assert_renewed(&open(&path), replica, Renewal::RolledBack);
+}
+
+#[test]
 fn the_same_bytes_put_back_in_place_keep_the_id() {
     let room = Room::new();
     let (path, file) = (room.path("a"), room.path("a").join(STORE_FILE));
