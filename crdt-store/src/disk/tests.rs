@@ -7,6 +7,8 @@ use std::sync::Arc;
 use crdt_core::{Document, ReplicaId, Snapshot};
 use tempfile::TempDir;
 
+use super::folder::{LOCK_FILE, WITNESS_FILE};
+use super::witness::Record;
 use super::*;
 
 const MACHINE: u64 = 1;
