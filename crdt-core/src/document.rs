@@ -17,6 +17,7 @@ use crate::context::TooManyReplicas;
 use crate::delta::Delta;
 use crate::digest::Digest;
 use crate::frontier::Frontier;
+use crate::head::Head;
 use crate::id::{Dot, ReplicaId};
 use crate::path::Path;
 use crate::read::MapRef;
@@ -95,6 +96,12 @@ impl Document {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.state.digest
+    }
+
+    /// Returns where it stands, without its content. O(replicas).
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head { frontier: self.frontier(), digest: self.digest() }
     }
 
     /// Takes the content and version as of now. O(1); later writes do not show in it.
