@@ -104,6 +104,18 @@ bugs! {
     NeverGiveUp,
     /// A document that is opened later is not offered.
     LateDocument,
+    /// A document leaves memory before all of it is durable.
+    RestBeforeDurable,
+    /// A log that is loaded again counts its positions from zero.
+    LogStartsAnew,
+    /// A document that should be loaded starts empty instead.
+    EmptyInsteadOfLoaded,
+    /// A frame whose document is not in memory is dropped.
+    DropWaiting,
+    /// The credit of a frame that waits for its document is returned.
+    CreditBeforeLoad,
+    /// A peer that waits for a document is not served when it is loaded.
+    LoadWakesNobody,
 }
 
 #[cfg(planted_bugs)]

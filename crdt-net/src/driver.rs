@@ -9,6 +9,7 @@
 //! dropped together with its link, or its reader is told that it lags.
 
 mod connections;
+mod residency;
 mod turn;
 mod waiters;
 
@@ -201,8 +202,13 @@ impl Driver {
                 let _ = reply.send(self.endpoint.open(self.clock.now(), &document, None));
             }
             Command::Transact { document, edit } => {
+                self.bring(&document)?;
                 let answer = edit(&mut self.endpoint, self.clock.now(), &document);
                 self.answers.push(answer);
+            }
+            Command::Snapshot { document, reply } => {
+                self.bring(&document)?;
+                let _ = reply.send(self.snapshot(&document));
             }
             Command::Watch { document, reply } => {
                 let _ = reply.send(self.watchers.subscribe(&document));
@@ -221,17 +227,13 @@ impl Driver {
     fn answer(&mut self, command: Command) {
         match command {
             Command::Documents { reply } => {
-                let _ = reply.send(self.endpoint.documents().map(|(id, _)| id.clone()).collect());
+                let _ = reply.send(self.endpoint.heads().map(|(id, _)| id.clone()).collect());
             }
             Command::Versions { reply } => {
-                let versions = self.endpoint.documents().map(|(id, document)| (id.clone(), document.version()));
+                let versions = self.endpoint.heads().map(|(id, head)| (id.clone(), head.version()));
                 let _ = reply.send(versions.collect());
             }
             Command::Status { reply } => self.asked.push(reply),
-            Command::Snapshot { document, reply } => {
-                let document = self.endpoint.document(&document);
-                let _ = reply.send(document.map_or_else(Snapshot::empty, |document| document.snapshot()));
-            }
             // Every other command changes something: see `obey`.
             _ => {}
         }

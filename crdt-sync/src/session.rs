@@ -23,6 +23,7 @@ mod control;
 mod counts;
 mod credit;
 mod liveness;
+mod loading;
 mod progress;
 mod stream;
 
@@ -30,6 +31,7 @@ use assembly::{Incoming, Outgoing};
 use counts::Counts;
 use credit::Credit;
 use liveness::Liveness;
+use loading::Loading;
 pub(crate) use progress::{OfferState, Progress};
 
 /// The time, and where outputs go.
@@ -62,6 +64,7 @@ pub(crate) struct Session {
     data: VecDeque<DocumentIndex>,
     /// Documents that wait for `outgoing` to be through, to send parts of their own.
     waiting: VecDeque<DocumentIndex>,
+    loading: Loading,
     /// Answers to offers of documents that are not open here, by the peer's handles.
     refusals: VecDeque<(u32, Rejection)>,
     outgoing: Option<Outgoing>,
@@ -102,6 +105,7 @@ impl Session {
             control: VecDeque::new(),
             data: VecDeque::new(),
             waiting: VecDeque::new(),
+            loading: Loading::default(),
             refusals: VecDeque::new(),
             outgoing: None,
             incoming: Incoming::default(),
@@ -218,7 +222,7 @@ impl Session {
     pub(crate) fn touch(&mut self, document: &OpenDocument, context: &mut Context<'_>) {
         let index = document.index();
         let Some(progress) = self.progress.get_mut(&index) else { return };
-        let acks = !progress.owed.is_empty() && progress.owed.is_ready(document.durable());
+        let acks = !progress.owed.is_empty() && progress.owed.is_ready(|replica| document.durable_counter(replica));
         self.queue_data(index);
         if acks {
             self.queue_control(index);
@@ -336,6 +340,7 @@ impl Session {
             deltas_received: self.counts.deltas_received,
             deltas_duplicate: self.counts.deltas_duplicate,
             in_flight_bytes: usize::try_from(self.credit.in_flight()).unwrap_or(usize::MAX),
+            waiting_bytes: self.loading.waiting_bytes(),
             snapshots_sent: self.counts.snapshots_sent,
             documents: shared().count(),
             in_sync: shared().filter(|progress| progress.in_sync).count(),

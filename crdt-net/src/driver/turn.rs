@@ -52,15 +52,8 @@ impl Driver {
             let _ = reply.send(self.status());
         }
         for document in std::mem::take(&mut self.touched) {
-            let version =
-                || self.endpoint.document(&document).map_or_else(VersionVector::new, |document| document.version());
+            let version = || self.endpoint.head(&document).map_or_else(VersionVector::new, |head| head.version());
             self.waiters.resolve(&document, version);
-        }
-        for document in std::mem::take(&mut self.checkpoints) {
-            // Every write that the endpoint asked for is in the store, so this adds nothing to it.
-            if let Some(open) = self.endpoint.document(&document) {
-                self.store.replace(document.as_str(), open.snapshot())?;
-            }
         }
         Ok(())
     }
@@ -75,6 +68,8 @@ impl Driver {
                     self.touched.insert(document);
                     durable = Some(ticket);
                 }
+                Output::Load { document } => self.load(&document)?,
+                Output::Rested { document, head } => self.store.note_head(document.as_str(), &head)?,
                 Output::Transmit { link, bytes } => self.transmit(link, bytes),
                 Output::Close { link, reason, status } => self.close_link(link, reason, &status),
                 Output::Event(event) => self.tell(event),
@@ -84,6 +79,7 @@ impl Driver {
         if let Some(ticket) = durable {
             self.store.sync()?;
             self.endpoint.handle(self.clock.now(), Input::Persisted { ticket });
+            self.checkpoint()?;
         }
         Ok(durable.is_some())
     }

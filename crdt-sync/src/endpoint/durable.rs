@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crdt_core::planted::{Bug, is_planted};
 
-use super::open_document::{Pending, Taken};
+use super::resident::{Pending, Taken};
 use super::{DocumentIndex, Endpoint, OpenDocument};
 use crate::event::{Event, Source};
 use crate::input::{LinkId, Ticket};
@@ -38,7 +38,9 @@ impl Endpoint {
         self.last_ticket = ticket;
         let Taken { write, changes } = taken;
         self.requested.push_back(Requested { pending: document.request(ticket, &write), frame });
-        document.truncate_log(self.config.log_bytes_max);
+        if let Some(resident) = document.resident_mut() {
+            resident.truncate_log(self.config.log_bytes_max);
+        }
         let id = document.id().clone();
         self.outputs.push_back(Output::Persist { ticket, document: id.clone(), write });
         if !changes.is_empty() {

@@ -11,6 +11,7 @@ mod identity;
 mod links;
 mod live;
 mod offers;
+mod residency;
 mod timers;
 
 /// A driver may hold the endpoint in a task that moves between threads.
