@@ -104,6 +104,20 @@ impl Document {
         Head { frontier: self.frontier(), digest: self.digest() }
     }
 
+    /// Returns the clock that stamps what is written here.
+    ///
+    /// It knows of stamps that are not in the content any more. A document that is opened on a snapshot does
+    /// not, so whoever closes it for a while hands the clock on with [`resume_clock`](Self::resume_clock).
+    #[must_use]
+    pub fn clock(&self) -> &HybridClock {
+        &self.clock
+    }
+
+    /// Goes on with a clock from where it was when the document was last open.
+    pub fn resume_clock(&mut self, earlier: &HybridClock) {
+        self.clock.resume_from(earlier);
+    }
+
     /// Takes the content and version as of now. O(1); later writes do not show in it.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {

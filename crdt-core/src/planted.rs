@@ -108,6 +108,8 @@ bugs! {
     RestBeforeDurable,
     /// A log that is loaded again counts its positions from zero.
     LogStartsAnew,
+    /// A document that is loaded again has forgotten which stamps it has given.
+    ForgetClock,
     /// A document that should be loaded starts empty instead.
     EmptyInsteadOfLoaded,
     /// A frame whose document is not in memory is dropped.

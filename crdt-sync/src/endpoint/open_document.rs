@@ -10,7 +10,7 @@
 //! its peer, as it does behind a cut; one whose cursor stood at the end had nothing left to send, and has not now.
 
 use crdt_core::planted::{Bug, is_planted};
-use crdt_core::{Document, Head, MergeError, ReplicaId, Snapshot, VersionVector};
+use crdt_core::{Document, Head, HybridClock, MergeError, ReplicaId, Snapshot, VersionVector};
 
 use super::resident::{Pending, Resident, Taken};
 use crate::document_id::DocumentId;
@@ -42,6 +42,8 @@ enum Content {
         head: Head,
         /// The position at which the log goes on.
         end: u64,
+        /// The clock knows of stamps that are not in the content any more.
+        clock: HybridClock,
     },
 }
 
@@ -64,7 +66,7 @@ impl OpenDocument {
 
     /// Takes note of one that a store holds.
     pub(crate) fn at_rest(index: DocumentIndex, id: DocumentId, head: Head) -> Self {
-        Self::with_content(index, id, Content::AtRest { head, end: 0 })
+        Self::with_content(index, id, Content::AtRest { head, end: 0, clock: HybridClock::new() })
     }
 
     fn with_content(index: DocumentIndex, id: DocumentId, content: Content) -> Self {
@@ -196,18 +198,22 @@ impl OpenDocument {
         }
         let resident = self.resident()?;
         let (head, end) = (resident.document().head(), resident.log().end());
-        self.content = Content::AtRest { head: head.clone(), end };
+        let clock = resident.document().clock().clone();
+        self.content = Content::AtRest { head: head.clone(), end, clock };
         Some(head)
     }
 
     /// Takes the content back. Nothing changes if it is not what was let go.
     pub(crate) fn wake(&mut self, replica: ReplicaId, stored: Stored) -> Result<(), OpenError> {
-        let Content::AtRest { head, end } = &self.content else { return Ok(()) };
+        let Content::AtRest { head, end, clock } = &self.content else { return Ok(()) };
         let start = if is_planted(Bug::LogStartsAnew) { 0 } else { *end };
-        let resident = Resident::restore(start, replica, stored)?;
+        let mut resident = Resident::restore(start, replica, stored)?;
         let found = resident.document().head();
         if found != *head && !is_planted(Bug::EmptyInsteadOfLoaded) {
             return Err(OpenError::OtherContent { known: head.clone(), found });
+        }
+        if !is_planted(Bug::ForgetClock) {
+            resident.resume_clock(clock);
         }
         self.content = Content::Resident(Box::new(resident));
         Ok(())

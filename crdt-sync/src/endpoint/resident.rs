@@ -12,7 +12,8 @@ use std::sync::{Arc, Weak};
 
 use crdt_core::planted::{Bug, is_planted};
 use crdt_core::{
-    ApplyError, Changes, Delta, DeltaLog, Document, MergeError, ReplicaId, Snapshot, Transaction, VersionVector,
+    ApplyError, Changes, Delta, DeltaLog, Document, HybridClock, MergeError, ReplicaId, Snapshot, Transaction,
+    VersionVector,
 };
 
 use super::open_document::DocumentIndex;
@@ -107,6 +108,10 @@ impl Resident {
 
     pub(crate) fn document(&self) -> &Document {
         &self.document
+    }
+
+    pub(crate) fn resume_clock(&mut self, earlier: &HybridClock) {
+        self.document.resume_clock(earlier);
     }
 
     pub(crate) fn log(&self) -> &DeltaLog {

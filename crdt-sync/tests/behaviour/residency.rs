@@ -2,7 +2,7 @@
 //! leaves memory for them.
 
 use crate::network::{ACK, CREDIT, DELTA, DIGEST, Network, SNAPSHOT, id, replica};
-use crdt_core::{Dot, Head, Snapshot};
+use crdt_core::{Dot, Head, Kind, Snapshot};
 use crdt_sync::{Config, DocumentId, Endpoint, Event, OpenError, Stored, TransactError};
 
 fn at_most(documents: usize) -> impl Fn() -> Config {
@@ -450,4 +450,25 @@ fn ten_thousand_documents_at_rest_are_offered_and_the_limit_of_documents_counts_
     let full = endpoint.know(now, &id("one more"), head);
     assert_eq!(full, Err(OpenError::TooManyDocuments { max: 10_000 }));
     assert_eq!((endpoint.documents().count(), endpoint.heads().count()), (0, 10_000));
+}
+
+/// Found by the simulator (seed 15): a document that was loaded again took its clock from its content, and gave a stamp
+/// below one that it had given for a value that is gone.
+#[test]
+fn a_clock_goes_on_when_its_document_comes_back() {
+    let mut network = Network::new(1);
+    let stamp = |network: &Network| {
+        let document = network.nodes[0].endpoint.document(&id("d")).unwrap();
+        document.clock().clone().stamp(0)
+    };
+    network.write(0, "d", |tx| tx.register("r").set("x").unwrap());
+    network.write(0, "d", |tx| assert!(tx.root().remove(Kind::Register, "r").unwrap()));
+    while network.persist_one(0) {}
+    let before = stamp(&network);
+    assert!(network.rest(0, "d"));
+    network.now.wall_ms = 0;
+    network.nodes[0].endpoint.wake(network.now, &id("d"));
+    network.drain(0);
+    assert!(network.load_one(0));
+    assert_eq!(stamp(&network), before);
 }

@@ -36,6 +36,8 @@ pub struct Machine {
     pub fails_next: bool,
     /// A sync is on its way.
     pub is_syncing: bool,
+    /// A load is on its way.
+    pub is_loading: bool,
     /// When its timer will next be looked at.
     pub timer_ms: Option<u64>,
     /// Its links: which wire, and which end of it.
@@ -58,6 +60,7 @@ impl Machine {
             full_until_ms: 0,
             fails_next: false,
             is_syncing: false,
+            is_loading: false,
             timer_ms: None,
             links: BTreeMap::new(),
         }
@@ -72,11 +75,12 @@ impl Machine {
     /// Returns the settings of its replica.
     #[must_use]
     pub fn config(&self) -> Config {
-        let Limits { log_bytes, chunk_bytes, in_flight_bytes, opened_only, haste, .. } = self.limits;
+        let Limits { log_bytes, chunk_bytes, in_flight_bytes, opened_only, residents, haste, .. } = self.limits;
         let mut config = Config::default();
         config.log_bytes_max = log_bytes;
         config.chunk_bytes_max = chunk_bytes;
         config.in_flight_bytes_max = in_flight_bytes;
+        config.resident_documents_max = residents;
         if opened_only {
             config.accept = crdt_sync::Accept::Opened;
         }
