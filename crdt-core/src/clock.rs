@@ -90,6 +90,12 @@ impl HybridClock {
         self.last = self.last.max(stamp);
     }
 
+    /// Goes on from where the same clock was earlier: above all that it had given and seen.
+    pub fn resume_from(&mut self, earlier: &Self) {
+        self.resume(earlier.last);
+        self.observe(earlier.seen);
+    }
+
     /// Takes note of a stamp that another replica gave.
     pub fn observe(&mut self, stamp: Stamp) {
         self.seen = self.seen.max(stamp);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use thiserror::Error;
 
-use crate::frontier::Head;
+use crate::frontier::Tip;
 use crate::id::{COUNTER_MAX, Dot, ReplicaId};
 use crate::limits::REPLICAS_MAX;
 use crate::version::VersionVector;
@@ -105,12 +105,12 @@ impl Context {
     }
 
     /// Makes the context in which these replicas, all different, are numbered in this order.
-    pub(crate) fn of(heads: &[Head]) -> Self {
-        debug_assert!(heads.len() <= REPLICAS_MAX, "a frontier is bounded where it enters");
-        let mut indices = HashMap::with_capacity(heads.len());
-        indices.extend(heads.iter().enumerate().map(|(at, head)| (head.replica, ReplicaIndex::new(at))));
-        let ids = heads.iter().map(|head| head.replica).collect();
-        let counters = heads.iter().map(|head| head.counter).collect();
+    pub(crate) fn of(tips: &[Tip]) -> Self {
+        debug_assert!(tips.len() <= REPLICAS_MAX, "a frontier is bounded where it enters");
+        let mut indices = HashMap::with_capacity(tips.len());
+        indices.extend(tips.iter().enumerate().map(|(at, tip)| (tip.replica, ReplicaIndex::new(at))));
+        let ids = tips.iter().map(|tip| tip.replica).collect();
+        let counters = tips.iter().map(|tip| tip.counter).collect();
         Self { replicas: Arc::new(Replicas { ids, indices }), counters: Arc::new(counters) }
     }
 

@@ -17,6 +17,7 @@ use crate::context::TooManyReplicas;
 use crate::delta::Delta;
 use crate::digest::Digest;
 use crate::frontier::Frontier;
+use crate::head::Head;
 use crate::id::{Dot, ReplicaId};
 use crate::path::Path;
 use crate::read::MapRef;
@@ -95,6 +96,26 @@ impl Document {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.state.digest
+    }
+
+    /// Returns where it stands, without its content. O(replicas).
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head { frontier: self.frontier(), digest: self.digest() }
+    }
+
+    /// Returns the clock that stamps what is written here.
+    ///
+    /// It knows of stamps that are not in the content any more. A document that is opened on a snapshot does
+    /// not, so whoever closes it for a while hands the clock on with [`resume_clock`](Self::resume_clock).
+    #[must_use]
+    pub fn clock(&self) -> &HybridClock {
+        &self.clock
+    }
+
+    /// Goes on with a clock from where it was when the document was last open.
+    pub fn resume_clock(&mut self, earlier: &HybridClock) {
+        self.clock.resume_from(earlier);
     }
 
     /// Takes the content and version as of now. O(1); later writes do not show in it.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::delta::Delta;
-use crate::frontier::{Frontier, Head};
+use crate::frontier::{Frontier, Tip};
 use crate::id::{Dot, ReplicaId};
 use crate::planted::{Bug, is_planted};
 use crate::version::VersionVector;
@@ -50,6 +50,13 @@ impl DeltaLog {
     #[must_use]
     pub fn new(floor: VersionVector) -> Self {
         Self { version: floor.clone(), floor, ..Self::default() }
+    }
+
+    /// Starts an empty log at a position: that of a document whose earlier log is gone, and whose
+    /// positions others may still hold.
+    #[must_use]
+    pub fn starting_at(position: u64, floor: VersionVector) -> Self {
+        Self { start: position, ..Self::new(floor) }
     }
 
     /// Returns the version below which no peer can be served.
@@ -155,7 +162,7 @@ impl DeltaLog {
     pub fn conflict_with(&self, peer: &Frontier) -> Option<Dot> {
         let ranges = self.deltas.iter().flat_map(|delta| &delta.ranges);
         let mut conflicts = ranges.filter_map(|chained| {
-            let Head { counter, chain, .. } = peer.head(chained.range.replica)?;
+            let Tip { counter, chain, .. } = peer.tip(chained.range.replica)?;
             let here = match counter {
                 _ if counter == chained.range.after => chained.chain_after,
                 _ if counter == chained.range.through => chained.chain_through,

@@ -116,6 +116,20 @@ bugs! {
     QueuedTwice,
     /// The timer of a link that has ended is kept.
     TimerOutlivesLink,
+    /// A document leaves memory before all of it is durable.
+    RestBeforeDurable,
+    /// A log that is loaded again counts its positions from zero.
+    LogStartsAnew,
+    /// A document that is loaded again has forgotten which stamps it has given.
+    ForgetClock,
+    /// A document that should be loaded starts empty instead.
+    EmptyInsteadOfLoaded,
+    /// A frame whose document is not in memory is dropped.
+    DropWaiting,
+    /// The credit of a frame that waits for its document is returned.
+    CreditBeforeLoad,
+    /// A peer that waits for a document is not served when it is loaded.
+    LoadWakesNobody,
 }
 
 #[cfg(planted_bugs)]

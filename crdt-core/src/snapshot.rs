@@ -9,6 +9,7 @@ use crate::delta::Delta;
 use crate::digest::Digest;
 use crate::document::ApplyError;
 use crate::frontier::Frontier;
+use crate::head::Head;
 use crate::read::MapRef;
 use crate::state::State;
 use crate::version::VersionVector;
@@ -54,6 +55,12 @@ impl Snapshot {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.state.digest
+    }
+
+    /// Returns where it stands, without its content. O(replicas).
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head { frontier: self.frontier(), digest: self.digest() }
     }
 
     /// Reads the content.

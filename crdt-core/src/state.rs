@@ -32,9 +32,9 @@ pub(crate) struct State {
 impl State {
     /// Returns the state at this frontier that has this content, and this digest of it.
     fn of(frontier: &Frontier, root: MapNode, digest: Digest) -> Self {
-        let heads = frontier.heads();
-        let chains = heads.iter().map(|head| head.chain).collect();
-        Self { context: Context::of(heads), chains: Arc::new(chains), root, digest }
+        let tips = frontier.tips();
+        let chains = tips.iter().map(|tip| tip.chain).collect();
+        Self { context: Context::of(tips), chains: Arc::new(chains), root, digest }
     }
 
     pub(crate) fn chain_of(&self, replica: ReplicaId) -> u64 {
@@ -42,8 +42,8 @@ impl State {
     }
 
     pub(crate) fn frontier(&self) -> Frontier {
-        let heads = self.context.ids().iter().zip(self.context.counters()).zip(self.chains.iter());
-        heads.map(|((replica, counter), chain)| (*replica, *counter, *chain)).collect()
+        let tips = self.context.ids().iter().zip(self.context.counters()).zip(self.chains.iter());
+        tips.map(|((replica, counter), chain)| (*replica, *counter, *chain)).collect()
     }
 
     fn intern(&mut self, replica: ReplicaId) -> Result<ReplicaIndex, TooManyReplicas> {

@@ -298,17 +298,13 @@ impl Driver {
     fn answer(&mut self, command: Command) {
         match command {
             Command::Documents { reply } => {
-                let _ = reply.send(self.endpoint.documents().map(|(id, _)| id.clone()).collect());
+                let _ = reply.send(self.endpoint.heads().map(|(id, _)| id.clone()).collect());
             }
             Command::Versions { reply } => {
-                let versions = self.endpoint.documents().map(|(id, document)| (id.clone(), document.version()));
+                let versions = self.endpoint.heads().map(|(id, head)| (id.clone(), head.version()));
                 let _ = reply.send(versions.collect());
             }
             Command::Status { reply } => self.asked.push(reply),
-            Command::Snapshot { document, reply } => {
-                let document = self.endpoint.document(&document);
-                let _ = reply.send(document.map_or_else(Snapshot::empty, |document| document.snapshot()));
-            }
             // Every other command changes something: see `obey`.
             _ => {}
         }

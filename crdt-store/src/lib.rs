@@ -20,4 +20,4 @@ pub use disk::{
 };
 pub use disk::{Renewal, RestoreError, Verified, VerifyError};
 pub use memory::{Lease, LeaseError, MemoryStore};
-pub use store::{Checkpoint, Store, StoreError, Stored};
+pub use store::{Checkpoint, Listed, Store, StoreError, Stored};

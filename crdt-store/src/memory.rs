@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crdt_core::{Delta, ReplicaId, Snapshot, VersionVector};
+use crdt_core::{Delta, Head, ReplicaId, Snapshot, VersionVector};
 use thiserror::Error;
 
-use crate::store::{Checkpoint, Store, StoreError, Stored};
+use crate::store::{Checkpoint, Listed, Store, StoreError, Stored};
 
 /// How many bytes of deltas a document gathers before a checkpoint is due, unless told otherwise.
 ///
@@ -135,6 +135,18 @@ impl Store for Lease {
         Ok(self.store.documents())
     }
 
+    fn heads(&self) -> Result<Vec<Listed>, StoreError> {
+        let shared = self.store.lock();
+        Ok(shared.documents.iter().map(|(document, held)| (Arc::clone(document), held.head.clone())).collect())
+    }
+
+    fn note_head(&mut self, document: &str, head: &Head) -> Result<(), StoreError> {
+        if let Some(held) = self.store.lock().documents.get_mut(document) {
+            held.head = Some(head.clone());
+        }
+        Ok(())
+    }
+
     fn load(&self, document: &str) -> Result<Option<Stored>, StoreError> {
         Ok(self.store.load(document))
     }
@@ -206,17 +218,20 @@ struct Held {
     delta_bytes: usize,
     /// The snapshot's version and every delta's range on top.
     version: VersionVector,
+    /// Where that leaves the document, if it was noted.
+    head: Option<Head>,
 }
 
 impl Held {
     fn at(snapshot: Snapshot) -> Self {
-        let version = snapshot.version();
-        Self { snapshot, deltas: Vec::new(), delta_bytes: 0, version }
+        let (version, head) = (snapshot.version(), Some(snapshot.head()));
+        Self { snapshot, deltas: Vec::new(), delta_bytes: 0, version, head }
     }
 
     fn append(&mut self, delta: &Arc<Delta>, bytes_max: usize) -> Result<Checkpoint, StoreError> {
         StoreError::check_continues(&self.version, delta)?;
         delta.advance(&mut self.version);
+        self.head = None;
         self.delta_bytes += delta.size_hint();
         self.deltas.push(Arc::clone(delta));
         Ok(if self.delta_bytes > bytes_max { Checkpoint::Due } else { Checkpoint::NotDue })
@@ -290,6 +305,22 @@ mod tests {
         assert!(store.load("d").is_none(), "a refused delta creates no document");
         let _ = lease.append("d", &first).expect("continues");
         assert!(matches!(lease.append("d", &first), Err(StoreError::Gap { replica: A, have: 1 })));
+    }
+
+    #[test]
+    fn a_noted_head_stands_until_the_next_write() {
+        let store = MemoryStore::new();
+        let mut lease = store.lease(A).expect("free");
+        let mut document = Document::new(A);
+        lease.note_head("d", &document.head()).expect("forgotten: there is no such document");
+        let _ = lease.append("d", &add_one(&mut document)).expect("continues");
+        assert_eq!(lease.heads().expect("memory"), [(Arc::from("d"), None)]);
+        lease.note_head("d", &document.head()).expect("memory takes it");
+        assert_eq!(lease.heads().expect("memory"), [(Arc::from("d"), Some(document.head()))]);
+        let _ = lease.append("d", &add_one(&mut document)).expect("continues");
+        assert_eq!(lease.heads().expect("memory"), [(Arc::from("d"), None)]);
+        lease.replace("d", document.snapshot()).expect("memory takes it");
+        assert_eq!(lease.heads().expect("memory"), [(Arc::from("d"), Some(document.head()))]);
     }
 
     #[test]

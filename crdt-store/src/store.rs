@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
 
-use crdt_core::{Delta, ReplicaId, Snapshot, VersionVector};
+use crdt_core::{Delta, Head, ReplicaId, Snapshot, VersionVector};
 use thiserror::Error;
 
 /// The documents of one replica, held by their one writer.
@@ -29,6 +29,26 @@ pub trait Store: Debug + Send {
     /// # Errors
     /// [`StoreError`].
     fn documents(&self) -> Result<Vec<Arc<str>>, StoreError>;
+
+    /// Lists the documents held, sorted by name, with where each stands as far as that was
+    /// [noted](Self::note_head): what need not be loaded to be known.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn heads(&self) -> Result<Vec<Listed>, StoreError> {
+        Ok(self.documents()?.into_iter().map(|document| (document, None)).collect())
+    }
+
+    /// Stages a note of where a document stands, which must be what [`load`](Self::load) would return. A
+    /// store that cannot keep notes forgets it, as every store does when the document is written to again; and so
+    /// does one that holds no such document.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is staged.
+    fn note_head(&mut self, document: &str, head: &Head) -> Result<(), StoreError> {
+        let _ = (document, head);
+        Ok(())
+    }
 
     /// Returns what is held of a document; `None` if there is none of that name. O(its bytes).
     ///
@@ -55,6 +75,9 @@ pub trait Store: Debug + Send {
     /// [`StoreError`]; whether what was staged survives shows when the store is opened again.
     fn sync(&mut self) -> Result<(), StoreError>;
 }
+
+/// A document that a store holds: its name, and where it stands if that was noted.
+pub type Listed = (Arc<str>, Option<Head>);
 
 /// What a store holds of one document.
 #[derive(Clone, Debug)]

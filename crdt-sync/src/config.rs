@@ -48,8 +48,12 @@ pub struct Config {
     pub message_bytes_max: usize,
     /// How much of a document's log is kept; a peer further behind gets a snapshot: 4 MiB.
     pub log_bytes_max: usize,
-    /// How many documents can be open: 65,536.
+    /// How many documents can be known, in memory or at rest: 65,536.
     pub documents_max: usize,
+    /// How many documents are kept in memory, at least 1: 1,024. Those not used for the longest time leave it
+    /// first. Documents in use stay even if there are more: those with writes that are not durable, and on
+    /// each link one that is sent from and one whose snapshot waits to be sent.
+    pub resident_documents_max: usize,
     /// How long equal versions must rest before the states are compared again by digest: 1 s.
     pub digest_delay_ms: u64,
 }
@@ -68,6 +72,7 @@ impl Default for Config {
             message_bytes_max: 64 << 20,
             log_bytes_max: 4 << 20,
             documents_max: 65_536,
+            resident_documents_max: 1_024,
             digest_delay_ms: 1_000,
         }
     }

@@ -3,12 +3,13 @@
 //! The endpoint itself only routes. What is said on one link is the business of
 //! `session`; what a document is beside its content, of `open_document`. Here they meet: in
 //! `links` (who may be linked), in `incoming` (what frames do to documents), in `durable` (what
-//! becomes visible once it is on disk) and in `memory` (what is held, and letting go of it).
+//! becomes visible once it is on disk), in `memory` (what is held beside documents, and letting go of it) and in
+//! `residency` (which documents are in memory).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crdt_core::planted::{Bug, is_planted};
-use crdt_core::{Document, ReplicaId, Transaction, VersionVector};
+use crdt_core::{ReplicaId, Transaction, VersionVector};
 
 use crate::close::CloseReason;
 use crate::config::Config;
@@ -22,20 +23,29 @@ use crate::session::{Context, Session};
 mod durable;
 mod incoming;
 mod links;
+mod loads;
 mod memory;
 mod open_document;
 mod open_documents;
+mod recency;
+mod residency;
+mod resident;
 
 use durable::Requested;
 pub(crate) use open_document::{DocumentIndex, OpenDocument};
+use open_documents::Known;
 pub(crate) use open_documents::OpenDocuments;
+pub(crate) use resident::Resident;
 
 /// One replica's end of every link, as a pure machine.
 ///
-/// - *Ask*: [`document`](Self::document), [`documents`](Self::documents), [`session`](Self::session),
-///   [`sessions`](Self::sessions), [`footprint`](Self::footprint); of what is durable,
-///   [`durable`](Self::durable), [`requested`](Self::requested), [`requested_bytes`](Self::requested_bytes).
+/// - *Ask*: [`document`](Self::document), [`documents`](Self::documents), [`head`](Self::head),
+///   [`heads`](Self::heads), [`session`](Self::session), [`sessions`](Self::sessions),
+///   [`footprint`](Self::footprint); of what is durable, [`durable`](Self::durable),
+///   [`requested`](Self::requested), [`requested_bytes`](Self::requested_bytes).
 /// - *Change*: [`open`](Self::open), [`transact`](Self::transact), [`truncate_logs`](Self::truncate_logs).
+/// - *Memory*: [`know`](Self::know) what the store holds, [`wake`](Self::wake) a document, [`loaded`](Self::loaded)
+///   it is, let it [`rest`](Self::rest).
 /// - *Tell*: [`handle`](Self::handle) takes in whatever happened outside.
 /// - *Carry out*: call [`poll_output`](Self::poll_output) until `None` after each of the above, and do
 ///   what it says in that order; call [`handle`](Self::handle) with [`Input::Timeout`] when the
@@ -100,30 +110,22 @@ impl Endpoint {
 
     /// Opens a document, empty or with what the store held, and offers it to every peer.
     ///
-    /// If it is open already, nothing happens, whatever `stored` is.
+    /// If it is known already, in memory or at rest, nothing happens, whatever `stored` is.
     ///
     /// # Errors
     /// [`OpenError`]; nothing has changed.
     pub fn open(&mut self, now: Now, id: &DocumentId, stored: Option<Stored>) -> Result<(), OpenError> {
         self.advance(now);
-        self.open_index(id, stored).map(drop)
+        if self.documents.index(id).is_none() {
+            self.add(id, stored.map_or(Known::Empty, Known::Stored))?;
+            self.rest_surplus();
+        }
+        Ok(())
     }
 
-    /// Returns an open document.
+    /// Returns the version of a document that is durable here: what peers may be told of it. O(replicas).
     #[must_use]
-    pub fn document(&self, id: &DocumentId) -> Option<&Document> {
-        let index = self.documents.index(id)?;
-        self.documents.at(index).map(OpenDocument::document)
-    }
-
-    /// Yields the open documents by name.
-    pub fn documents(&self) -> impl Iterator<Item = (&DocumentId, &Document)> {
-        self.documents.by_name()
-    }
-
-    /// Returns the version of an open document that is durable here: what peers may be told of it.
-    #[must_use]
-    pub fn durable(&self, id: &DocumentId) -> Option<&VersionVector> {
+    pub fn durable(&self, id: &DocumentId) -> Option<VersionVector> {
         let index = self.documents.index(id)?;
         self.documents.at(index).map(OpenDocument::durable)
     }
@@ -149,7 +151,7 @@ impl Endpoint {
     /// What `edit` did is visible here at once, and to peers once its [`Output::Persist`] is done.
     ///
     /// # Errors
-    /// [`TransactError`]; the document is unchanged.
+    /// [`TransactError`]; the document is unchanged. A document at rest is to be [woken](Self::wake) first.
     pub fn transact<T, E>(
         &mut self,
         now: Now,
@@ -159,10 +161,13 @@ impl Endpoint {
         self.advance(now);
         let index = match self.documents.index(id) {
             Some(index) => index,
-            None => self.open_index(id, None)?,
+            None => self.add(id, Known::Empty)?,
         };
-        let document = self.documents.at_mut(index).expect("it was opened above, and none is ever closed");
-        let (value, taken) = document.transact(now.wall_ms, edit).map_err(TransactError::Edit)?;
+        self.wake_empty(index);
+        let resident = self.documents.at_mut(index).and_then(OpenDocument::resident_mut);
+        let resident = resident.ok_or(TransactError::AtRest)?;
+        let (value, taken) = resident.transact(now.wall_ms, edit).map_err(TransactError::Edit)?;
+        self.documents.used(index);
         if let Some(taken) = taken {
             self.persist(index, taken, Source::Local, None);
         }
@@ -187,7 +192,10 @@ impl Endpoint {
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
             }
-            let link = self.ready.pop_front()?;
+            let Some(link) = self.ready.pop_front() else {
+                self.rest_surplus();
+                return self.outputs.pop_front();
+            };
             let Some(session) = self.sessions.get_mut(&link) else { continue };
             let mut context =
                 Context { now_ms: self.now.monotonic_ms, config: &self.config, outputs: &mut self.outputs };
@@ -225,15 +233,10 @@ impl Endpoint {
         self.now.wall_ms = now.wall_ms;
     }
 
-    fn open_index(&mut self, id: &DocumentId, stored: Option<Stored>) -> Result<DocumentIndex, OpenError> {
-        if let Some(index) = self.documents.index(id) {
-            return Ok(index);
-        }
-        let index = self.documents.open(id, self.replica, stored, self.config.documents_max)?;
-        // A store may hold more deltas than we keep.
-        if let Some(document) = self.documents.at_mut(index).filter(|_| !is_planted(Bug::LogOpensUncut)) {
-            document.truncate_log(self.config.log_bytes_max);
-        }
+    /// Adds a document that is not known yet, and offers it to every peer.
+    fn add(&mut self, id: &DocumentId, known: Known) -> Result<DocumentIndex, OpenError> {
+        let index = self.documents.add(id, self.replica, known, self.config.documents_max)?;
+        self.truncate_opened(index);
         for link in self.links() {
             if let Some(session) = self.sessions.get_mut(&link).filter(|_| !is_planted(Bug::LateDocument)) {
                 session.open(index);

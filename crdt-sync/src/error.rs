@@ -1,13 +1,13 @@
 //! What can go wrong in calls of the application.
 
-use crdt_core::ApplyError;
+use crdt_core::{ApplyError, Head};
 use thiserror::Error;
 
 /// A document could not be opened. The endpoint is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// As many documents are open as [`Config::documents_max`](crate::Config::documents_max) allows.
+    /// As many documents are known as [`Config::documents_max`](crate::Config::documents_max) allows.
     #[error("{max} documents are open already")]
     TooManyDocuments {
         /// The limit.
@@ -22,6 +22,15 @@ pub enum OpenError {
         /// Why it does not apply.
         error: ApplyError,
     },
+    /// The store's fault, or its caller's: what it holds of a document at rest is not what it held when
+    /// the document was put to rest, or said to be.
+    #[error("the store holds the document at {found:?}, not at {known:?}")]
+    OtherContent {
+        /// Where the document stands, as far as is known.
+        known: Head,
+        /// Where that stands which the store has.
+        found: Head,
+    },
 }
 
 /// A local transaction failed. The document is unchanged.
@@ -31,6 +40,9 @@ pub enum TransactError<E> {
     /// The document was not open and could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The document is at rest: [wake](crate::Endpoint::wake) it, and try again when it is loaded.
+    #[error("the document is not in memory")]
+    AtRest,
     /// The caller's edit failed and was rolled back.
     #[error("the edit failed: {0}")]
     Edit(E),

@@ -122,6 +122,8 @@ pub struct SessionStatus {
     pub deltas_duplicate: u64,
     /// Bytes of data frames sent and not yet taken by the peer.
     pub in_flight_bytes: usize,
+    /// Bytes of frames received that wait until their document is loaded.
+    pub waiting_bytes: usize,
     /// Whole snapshots sent.
     pub snapshots_sent: u64,
     /// Documents that both ends have open.

@@ -27,6 +27,8 @@
 //! - A slow peer costs a log position and a version per document, and [`Config::in_flight_bytes_max`] on the wire;
 //!   one that needs a snapshot also its encoded bytes, shared with others at the same version, until it has them.
 //! - Documents on one link take turns, frame by frame; links take turns too.
+//! - Documents beyond [`Config::resident_documents_max`] leave memory once all of them is durable
+//!   ([`Output::Rested`]), and are asked for when their content is needed ([`Output::Load`]).
 //! - Nothing that a peer sends makes the endpoint panic or grow beyond [`Config`]'s limits; what it holds
 //!   is in its [`Footprint`], and [`Endpoint::truncate_logs`] lets go of logs under memory pressure.
 //!
@@ -61,6 +63,8 @@
 //!         match output {
 //!             Output::Transmit { link, bytes } => to.handle(now, Input::Received { link, bytes: &bytes }),
 //!             Output::Persist { ticket, .. } => from.handle(now, Input::Persisted { ticket }),
+//!             // Two documents fit in memory.
+//!             Output::Load { .. } | Output::Rested { .. } => {}
 //!             Output::Close { .. } | Output::Event(_) => {}
 //!         }
 //!     }

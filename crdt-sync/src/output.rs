@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crdt_core::{Delta, Snapshot};
+use crdt_core::{Delta, Head, Snapshot};
 
 use crate::close::CloseReason;
 use crate::document_id::DocumentId;
@@ -23,6 +23,25 @@ pub enum Output {
         document: DocumentId,
         /// What to write.
         write: Write,
+    },
+    /// Read what the store holds of this document, and hand it to
+    /// [`Endpoint::loaded`](crate::Endpoint::loaded). Asked once for each answer.
+    ///
+    /// Frames for the document wait until then, and peers that lack something of it. If the store fails, or has no
+    /// such document, say nothing, and stop the endpoint: a document that cannot be read is not an empty one.
+    Load {
+        /// Which one.
+        document: DocumentId,
+    },
+    /// The content of this document has left memory. All of it is in the store, durably.
+    ///
+    /// Nothing needs to be done. A store that notes the head can tell it the next time
+    /// ([`Endpoint::know`](crate::Endpoint::know)), until something is written to the document.
+    Rested {
+        /// Which one.
+        document: DocumentId,
+        /// Where it stands.
+        head: Head,
     },
     /// Send this as one binary message.
     ///

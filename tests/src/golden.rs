@@ -22,6 +22,8 @@
 //! | `A -> B  Delta #0 {A: 3} [60]` | A puts a message on its link to B; `[60]`: this many bytes now count as in flight |
 //! | `B <- A  Delta #0` | B takes it off the link; what follows is what it does about it |
 //! | `B       persist …`, `B       durable …` | B asks for a write; the write survives a crash from here on |
+//! | `B       load …`, `B       loaded …` | B asks for a document that is not in memory, and gets it |
+//! | `B       rested …` | a document has left B's memory |
 //! | `B       event …` | B tells its application |
 //! | `B       closes A: 4006 …`, `A <- B  closed` | B closes the link; A hears of it, behind all that was sent |
 //! | `A -> B  lost: …` | what was on its way when a link was cut |
@@ -47,6 +49,7 @@
 //! | `lose A B` | the next message from A to B vanishes, against what a transport promises |
 //! | `cut A B` | the link ends, at both ends; what was on its way is lost |
 //! | `hold A`, `sync A 1`, `release A` | A's writes are not durable until told; the oldest one is; all are, and from now on at once |
+//! | `rest A cart`, `load A` | the document leaves A's memory, if it may; A gets what it has asked for first, which between `hold` and `release` it does only when told |
 //! | `crash B keep=1` | B's process ends; the oldest of its writes under way still gets durable. Its peers hear nothing |
 //! | `restart B` | B starts on what is durable |
 //! | `copy B B2` | another process starts on a copy of B's store, with B's identity |
@@ -122,6 +125,8 @@ impl Stage {
             Command::Hold(name) => self.hold(*name),
             Command::Release(name) => self.release(*name),
             Command::Sync(name, count) => self.sync(*name, count.unwrap_or(usize::MAX)),
+            Command::Rest(name, document) => self.rest(*name, document),
+            Command::Load(name) => self.load(*name),
             Command::Crash { name, keep } => self.crash(*name, keep.unwrap_or(0)),
             Command::Restart(name) => self.restart(*name),
             Command::Copy(from, to) => self.copy(*from, *to),

@@ -108,6 +108,7 @@ fn carry_out(endpoint: &mut Endpoint) -> Done {
             Some(Output::Persist { ticket, .. }) => endpoint.handle(NOW, Input::Persisted { ticket }),
             Some(Output::Transmit { bytes, .. }) => done.sent.push(bytes),
             Some(Output::Close { reason, .. }) => done.closed = Some(reason),
+            Some(Output::Load { .. } | Output::Rested { .. }) => panic!("two documents fit in memory"),
             Some(Output::Event(_)) => {}
             None => return done,
         }

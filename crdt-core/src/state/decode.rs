@@ -13,7 +13,7 @@ use crate::context::{LocalDot, ReplicaIndex};
 use crate::digest::{Digest, PRESENCE, PathHash, counter_payload, value_payload};
 use crate::dots::Dots;
 use crate::elements::Elements;
-use crate::frontier::{Frontier, Head};
+use crate::frontier::{Frontier, Tip};
 use crate::id::Dot;
 use crate::limits::NESTING_MAX;
 use crate::node::{CounterEntry, CounterNode, MapNode, Node, RegisterEntry, RegisterNode, SetNode};
@@ -43,14 +43,14 @@ impl State {
 struct Decoder<'b, 'f> {
     reader: Reader<'b>,
     /// The version: no entry may have a dot beyond it. Dots number the replicas by their places here.
-    heads: &'f [Head],
+    tips: &'f [Tip],
     /// Of what has been read; stays 0 in a walk that does not sum it up.
     digest: Digest,
 }
 
 impl<'b, 'f> Decoder<'b, 'f> {
     fn new(reader: Reader<'b>, frontier: &'f Frontier) -> Self {
-        Self { reader, heads: frontier.heads(), digest: Digest::default() }
+        Self { reader, tips: frontier.tips(), digest: Digest::default() }
     }
 
     /// Reads everything behind the frontier; also returns the digest, if the walk sums it up.
@@ -67,7 +67,7 @@ impl<'b, 'f> Decoder<'b, 'f> {
     /// Adds an entry to the digest.
     fn record<P: Pass>(&mut self, at: PathHash, dot: LocalDot, payload: impl FnOnce() -> u64) {
         if P::DIGESTS {
-            let dot = Dot::new(self.heads[dot.replica().position()].replica, dot.counter());
+            let dot = Dot::new(self.tips[dot.replica().position()].replica, dot.counter());
             self.digest.add(at.entry(dot, payload()));
         }
     }
@@ -75,9 +75,9 @@ impl<'b, 'f> Decoder<'b, 'f> {
     fn dot(&mut self) -> Result<LocalDot, DecodeError> {
         const WHAT: &str = "a dot";
         let rank = usize::try_from(self.reader.varint(WHAT)?).map_err(|_| DecodeError::Limit(WHAT))?;
-        let head = self.heads.get(rank).ok_or(DecodeError::Limit(WHAT))?;
+        let tip = self.tips.get(rank).ok_or(DecodeError::Limit(WHAT))?;
         let counter = wire::counter(&mut self.reader)?;
-        if counter > head.counter {
+        if counter > tip.counter {
             return Err(DecodeError::Limit("a dot beyond the version"));
         }
         Ok(LocalDot::new(ReplicaIndex::new(rank), counter))

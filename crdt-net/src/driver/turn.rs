@@ -85,6 +85,8 @@ impl Driver {
                     self.touched.insert(document.clone(), ticket);
                     self.persist.write(ticket, document, write)?;
                 }
+                Output::Load { document } => self.load(&document)?,
+                Output::Rested { document, head } => self.store.note_head(document.as_str(), &head)?,
                 Output::Transmit { link, bytes } => self.transmit(link, bytes),
                 Output::Close { link, reason, status } => self.close_link(link, reason, &status),
                 Output::Event(event) => self.tell(event),

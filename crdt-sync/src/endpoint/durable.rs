@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crdt_core::planted::{Bug, is_planted};
 
-use super::open_document::{Pending, Taken};
+use super::resident::{Pending, Taken};
 use super::{DocumentIndex, Endpoint, OpenDocument};
 use crate::event::{Event, Source};
 use crate::input::{LinkId, Ticket};

@@ -5,7 +5,8 @@ use crdt_core::planted::{Bug, is_planted};
 use crdt_core::{ApplyError, Delta, Digest, Dot, DotRange, MergeError, ReplicaId, Snapshot};
 
 use super::durable::Received;
-use super::open_document::Taken;
+use super::open_documents::Known;
+use super::resident::Taken;
 use super::{DocumentIndex, Endpoint, OpenDocument};
 use crate::close::CloseReason;
 use crate::config::Accept;
@@ -44,13 +45,19 @@ impl Endpoint {
             _ if !has_peer => Err(CloseReason::ProtocolViolation("no hello first")),
             frame if is_data(&frame) => {
                 session.received_data(bytes.len())?;
-                self.receive_data(Received { link, bytes: bytes.len() }, frame)
+                self.receive_data(Received { link, bytes: bytes.len() }, frame, bytes)
             }
             frame => self.receive_control(link, frame),
         }
     }
 
-    fn receive_data(&mut self, received: Received, frame: Frame<'_>) -> Result<(), CloseReason> {
+    /// Takes in a data frame; `whole` are its bytes, put together if it came in parts.
+    pub(super) fn receive_data(
+        &mut self,
+        received: Received,
+        frame: Frame<'_>,
+        whole: &[u8],
+    ) -> Result<(), CloseReason> {
         let link = received.link;
         match frame {
             Frame::Begin { length, hash, bytes } => {
@@ -62,27 +69,28 @@ impl Endpoint {
             Frame::Offer(offer) => self.receive_offer(received, offer),
             Frame::Delta { handle, delta } => {
                 let index = self.live(link)?.0.document_of(handle)?;
-                self.receive_delta(received, index, delta)
+                self.receive_delta(received, index, delta, whole)
             }
             Frame::Snapshot { handle, snapshot } => {
                 let index = self.live(link)?.0.document_of(handle)?;
-                self.receive_snapshot(received, index, &snapshot)
+                self.receive_snapshot(received, index, &snapshot, whole)
             }
             _ => Err(CloseReason::ProtocolViolation("not a data frame")),
         }
     }
 
     fn receive_part(&mut self, received: Received, part: &[u8]) -> Result<(), CloseReason> {
+        let now_ms = self.now.monotonic_ms;
         let (session, _) = self.live(received.link)?;
         let Some(whole) = session.push_part(part)? else {
-            self.release(received);
+            session.release_part(received.bytes, now_ms);
             return Ok(());
         };
         let frame = Frame::decode(&whole).map_err(CloseReason::Malformed)?;
         if !frame.may_be_in_parts() {
             return Err(CloseReason::ProtocolViolation("a kind that does not travel in parts"));
         }
-        self.receive_data(received, frame)
+        self.receive_data(received, frame, &whole)
     }
 
     fn receive_offer(&mut self, received: Received, offer: Offer) -> Result<(), CloseReason> {
@@ -94,8 +102,9 @@ impl Endpoint {
                 self.live(link)?.0.ignore_offer();
                 return Ok(());
             }
-            (None, Accept::All) => match self.open_index(&offer.name, None) {
+            (None, Accept::All) => match self.add(&offer.name, Known::Empty) {
                 Ok(index) => {
+                    self.documents.residents.unused(index);
                     self.emit(Event::Opened { document: offer.name.clone() });
                     index
                 }
@@ -110,13 +119,14 @@ impl Endpoint {
         let first = self.live(link)?.0.learn_handle(offer.handle, index)?;
         #[cfg(planted_bugs)]
         if is_planted(Bug::TrustClaimedVersion)
-            && let Some(document) = self.documents.at_mut(index)
+            && let Some(document) = self.documents.at_mut(index).and_then(OpenDocument::resident_mut)
         {
             document.trust(&offer.frontier.version());
         }
         // Looking through the log is dear, and whoever offers again has been looked at.
-        let in_log = || if first { self.log_conflict(index, &offer) } else { None };
-        if let Some(dot) = self.conflict(index, &offer).or_else(in_log) {
+        let conflict = self.conflict(index, &offer);
+        let in_log = || if first { self.log_conflict(received, index, &offer) } else { None };
+        if let Some(dot) = conflict.or_else(in_log) {
             self.end_document(link, index, Rejection::IdentityConflict(dot));
             return Ok(());
         }
@@ -144,25 +154,29 @@ impl Endpoint {
     /// Finds an identity that was used twice, as far as two frontiers can show it.
     fn conflict(&self, index: DocumentIndex, offer: &Offer) -> Option<Dot> {
         let document = self.documents.at(index)?;
-        let ours = document.version().counter(self.replica);
-        let theirs = offer.frontier.version().counter(self.replica);
+        let ours = document.counter(self.replica);
+        let theirs = offer.frontier.counter(self.replica);
         let never_made = (theirs > ours).then(|| Dot::new(self.replica, theirs));
-        never_made.or_else(|| document.document().frontier().conflict_with(&offer.frontier))
+        never_made.or_else(|| document.head().frontier.conflict_with(&offer.frontier))
     }
 
-    /// Finds one as far as our log can show it. O(deltas kept).
-    fn log_conflict(&self, index: DocumentIndex, offer: &Offer) -> Option<Dot> {
-        self.documents.at(index)?.log().conflict_with(&offer.frontier)
-    }
-
-    fn receive_delta(&mut self, received: Received, index: DocumentIndex, delta: Delta) -> Result<(), CloseReason> {
+    fn receive_delta(
+        &mut self,
+        received: Received,
+        index: DocumentIndex,
+        delta: Delta,
+        whole: &[u8],
+    ) -> Result<(), CloseReason> {
         let link = received.link;
         let transactions = delta.len();
         let Some(source) = self.sender(link, index)? else {
             self.release(received);
             return Ok(());
         };
-        let Some(document) = self.documents.at_mut(index) else { return Ok(()) };
+        if !self.takes(received, index, whole) {
+            return Ok(());
+        }
+        let Some(document) = self.documents.at_mut(index).and_then(OpenDocument::resident_mut) else { return Ok(()) };
         let ranges: Vec<DotRange> = delta.ranges().collect();
         let taken = document.apply(delta).map_err(apply_fault);
         let duplicate = if matches!(taken, Ok(None)) { transactions } else { 0 };
@@ -181,12 +195,16 @@ impl Endpoint {
         received: Received,
         index: DocumentIndex,
         snapshot: &Snapshot,
+        whole: &[u8],
     ) -> Result<(), CloseReason> {
         let link = received.link;
         let Some(source) = self.sender(link, index)? else {
             self.release(received);
             return Ok(());
         };
+        if !self.takes(received, index, whole) {
+            return Ok(());
+        }
         let Some(document) = self.documents.at_mut(index) else { return Ok(()) };
         let taken = document.merge(snapshot).map_err(merge_fault);
         if taken.is_ok()
@@ -205,6 +223,7 @@ impl Endpoint {
         taken: Result<Option<Taken>, Fault>,
         source: Source,
     ) -> Result<(), CloseReason> {
+        self.documents.used(index);
         match taken {
             Ok(Some(taken)) => self.persist(index, taken, source, Some(received)),
             Ok(None) => {
@@ -253,7 +272,7 @@ impl Endpoint {
         counters: &[(ReplicaId, u64)],
     ) -> Result<(), CloseReason> {
         let Some(document) = self.documents.at(index) else { return Ok(()) };
-        let ours = document.version().counter(self.replica);
+        let ours = document.counter(self.replica);
         let never_made = counters.iter().find(|(replica, counter)| *replica == self.replica && *counter > ours);
         if let Some((replica, counter)) = never_made {
             self.end_document(link, index, Rejection::IdentityConflict(Dot::new(*replica, *counter)));
@@ -271,8 +290,9 @@ impl Endpoint {
     /// Compares digests, if both stand at the same frontier; otherwise there will be another one.
     fn receive_digest(&mut self, link: LinkId, index: DocumentIndex, frontier: u64, theirs: Digest) {
         let Some(open) = self.documents.at(index) else { return };
-        let (document, ours) = (open.id().clone(), open.document().digest());
-        let is_level = open.document().frontier().hash() == frontier || is_planted(Bug::CompareAnyDigest);
+        let (document, head) = (open.id().clone(), open.head());
+        let ours = head.digest;
+        let is_level = head.frontier.hash() == frontier || is_planted(Bug::CompareAnyDigest);
         if ours != theirs && is_level {
             self.emit(Event::Diverged { link, document, ours, theirs });
         }
@@ -291,7 +311,7 @@ impl Endpoint {
     }
 
     /// Ends a document on a link, and tells the peer and the application.
-    fn end_document(&mut self, link: LinkId, index: DocumentIndex, rejection: Rejection) {
+    pub(super) fn end_document(&mut self, link: LinkId, index: DocumentIndex, rejection: Rejection) {
         if let Some(session) = self.sessions.get_mut(&link)
             && session.reject(index, rejection)
         {

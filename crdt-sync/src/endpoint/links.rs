@@ -49,6 +49,7 @@ impl Endpoint {
 
     pub(super) fn handle_link_down(&mut self, link: LinkId) {
         let Some(session) = self.sessions.remove(&link) else { return };
+        self.documents.loads.forget(link);
         if let Some(armed_ms) = session.armed_ms.filter(|_| !is_planted(Bug::TimerOutlivesLink)) {
             self.timers.remove(&(armed_ms, link));
         }

@@ -5,7 +5,9 @@
 //! session has to be told. What is on its way in parts is encoded already; a write under way holds its own
 //! delta; so neither cares whether the log still has it, durable or not.
 
-use super::{Endpoint, OpenDocument};
+use crdt_core::planted::{Bug, is_planted};
+
+use super::{DocumentIndex, Endpoint, OpenDocument};
 use crate::document_id::DocumentId;
 use crate::footprint::{DocumentFootprint, Footprint, LinkFootprint};
 use crate::input::LinkId;
@@ -65,6 +67,13 @@ impl Endpoint {
         let index = self.documents.index(id);
         if let Some(document) = index.and_then(|index| self.documents.at_mut(index)) {
             document.truncate_log(log_bytes_max);
+        }
+    }
+
+    /// A document has come out of a store, which may hold more deltas than we keep.
+    pub(super) fn truncate_opened(&mut self, index: DocumentIndex) {
+        if let Some(document) = self.documents.at_mut(index).filter(|_| !is_planted(Bug::LogOpensUncut)) {
+            document.truncate_log(self.config.log_bytes_max);
         }
     }
 }

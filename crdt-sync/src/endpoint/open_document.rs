@@ -1,26 +1,23 @@
-//! One document with what replication needs beside it: its log, and how much of it is durable.
+//! One document as the endpoint knows it: in memory or at rest in the store, and which of its writes are done.
 //!
-//! What may a peer be told? Only what would survive a crash (Invariant 4), so beside the log's
-//! version stands the durable one, and beside the log's end the position up to which everything is
-//! durable. What cannot be cut at a position (a frontier, a snapshot) is taken as it is and held
-//! until the last write it contains is durable: see [`OpenDocument::requested`].
-
-use std::sync::{Arc, Weak};
+//! What may a peer be told of a document at rest? Everything that its head tells: it may leave memory
+//! only when all of it is durable ([`OpenDocument::rest`]), so whatever the head names would survive a crash
+//! (Invariant 4). The tickets stay: an offer that was held until a write is done finds it done.
+//!
+//! How do places in the log survive it? The log that comes back holds what the store has behind its
+//! snapshot, which may be more or less than what was let go. It begins where the old one ended. So a
+//! session whose cursor stood before that end stands before the start now and looks anew whether the log serves
+//! its peer, as it does behind a cut; one whose cursor stood at the end had nothing left to send, and has not now.
 
 use crdt_core::planted::{Bug, is_planted};
-use crdt_core::{
-    ApplyError, Changes, Delta, DeltaLog, Document, MergeError, ReplicaId, Snapshot, Transaction, VersionVector,
-};
+use crdt_core::{Document, Head, HybridClock, MergeError, ReplicaId, Snapshot, VersionVector};
 
+use super::resident::{Pending, Resident, Taken};
 use crate::document_id::DocumentId;
 use crate::error::OpenError;
 use crate::footprint::DocumentFootprint;
-use crate::frame;
 use crate::input::Ticket;
 use crate::output::{Stored, Write};
-
-/// The longest frame that is kept for the next link; longer ones are rare and worth making again.
-const FRAME_KEPT_BYTES_MAX: usize = 4 << 10;
 
 /// A document's place in the endpoint's list; also the handle under which peers hear of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,72 +27,31 @@ pub(crate) struct DocumentIndex(pub(crate) u32);
 pub(crate) struct OpenDocument {
     id: DocumentId,
     index: DocumentIndex,
-    document: Document,
-    log: DeltaLog,
-    /// What the log's version was when everything in it was durable.
-    durable: VersionVector,
-    /// Every delta before this position of the log is durable.
-    durable_end: u64,
     /// The last write that was asked for.
     requested: Ticket,
     /// The last write that is durable.
     persisted: Ticket,
-    /// How often the floor was raised other than by dropping the oldest deltas.
+    /// How often the floor of the log was raised other than by dropping the oldest deltas.
     rebases: u64,
-    /// The last delta that was made a frame as it is, by position: all links send the same bytes.
-    frame: Option<(u64, Arc<Vec<u8>>)>,
-    /// The last snapshot that was made a frame, by version, for as long as some link still sends it.
-    snapshot_frame: Option<(VersionVector, Weak<Vec<u8>>)>,
-}
-
-/// A change that was taken in and is to be made durable.
-#[derive(Debug)]
-pub(crate) struct Taken {
-    pub(crate) write: Write,
-    pub(crate) changes: Changes,
-}
-
-/// A write that was asked for, and what is durable with it.
-#[derive(Debug)]
-pub(crate) struct Pending {
-    pub(crate) ticket: Ticket,
-    pub(crate) document: DocumentIndex,
-    /// The end of the log right behind the write.
-    end: u64,
-    covers: Covers,
+    content: Content,
 }
 
 #[derive(Debug)]
-enum Covers {
-    Delta(Arc<Delta>),
-    Version(VersionVector),
-}
-
-impl Pending {
-    /// Returns roughly how many bytes are held until the write is durable.
-    pub(crate) fn bytes(&self) -> usize {
-        match &self.covers {
-            Covers::Delta(delta) => delta.size_hint(),
-            Covers::Version(_) => 0,
-        }
-    }
+enum Content {
+    Resident(Box<Resident>),
+    AtRest {
+        head: Head,
+        /// The position at which the log goes on.
+        end: u64,
+        /// The clock knows of stamps that are not in the content any more.
+        clock: HybridClock,
+    },
 }
 
 impl OpenDocument {
+    /// Makes an empty one, in memory.
     pub(crate) fn new(index: DocumentIndex, id: DocumentId, replica: ReplicaId) -> Self {
-        Self {
-            id,
-            index,
-            document: Document::new(replica),
-            log: DeltaLog::new(VersionVector::new()),
-            durable: VersionVector::new(),
-            durable_end: 0,
-            requested: Ticket(0),
-            persisted: Ticket(0),
-            rebases: 0,
-            frame: None,
-            snapshot_frame: None,
-        }
+        Self::with_content(index, id, Content::Resident(Box::new(Resident::new(replica))))
     }
 
     /// Takes up what a store held.
@@ -103,25 +59,19 @@ impl OpenDocument {
         index: DocumentIndex,
         id: DocumentId,
         replica: ReplicaId,
-        mut stored: Stored,
+        stored: Stored,
     ) -> Result<Self, OpenError> {
-        if is_planted(Bug::RespendAfterRestart) {
-            stored.deltas.pop();
-        }
-        let mut log = DeltaLog::new(stored.snapshot.version());
-        let mut snapshot = stored.snapshot;
-        for (position, delta) in stored.deltas.into_iter().enumerate() {
-            snapshot.apply(&delta).map_err(|error| OpenError::Stored { index: position, error })?;
-            if !delta.is_covered_by(log.version()) {
-                log.push(delta).expect("the document has applied it, so it continues the version");
-            }
-        }
-        let mut open = Self::new(index, id, replica);
-        open.document = Document::from_snapshot(replica, snapshot);
-        open.durable = log.version().clone();
-        open.durable_end = log.end();
-        open.log = log;
-        Ok(open)
+        let resident = Resident::restore(0, replica, stored)?;
+        Ok(Self::with_content(index, id, Content::Resident(Box::new(resident))))
+    }
+
+    /// Takes note of one that a store holds.
+    pub(crate) fn at_rest(index: DocumentIndex, id: DocumentId, head: Head) -> Self {
+        Self::with_content(index, id, Content::AtRest { head, end: 0, clock: HybridClock::new() })
+    }
+
+    fn with_content(index: DocumentIndex, id: DocumentId, content: Content) -> Self {
+        Self { id, index, requested: Ticket(0), persisted: Ticket(0), rebases: 0, content }
     }
 
     pub(crate) fn id(&self) -> &DocumentId {
@@ -132,24 +82,80 @@ impl OpenDocument {
         self.index
     }
 
-    pub(crate) fn document(&self) -> &Document {
-        &self.document
+    pub(crate) fn resident(&self) -> Option<&Resident> {
+        match &self.content {
+            Content::Resident(resident) => Some(resident),
+            Content::AtRest { .. } => None,
+        }
     }
 
-    pub(crate) fn log(&self) -> &DeltaLog {
-        &self.log
+    pub(crate) fn resident_mut(&mut self) -> Option<&mut Resident> {
+        match &mut self.content {
+            Content::Resident(resident) => Some(resident),
+            Content::AtRest { .. } => None,
+        }
     }
 
-    pub(crate) fn version(&self) -> &VersionVector {
-        self.log.version()
+    pub(crate) fn document(&self) -> Option<&Document> {
+        self.resident().map(Resident::document)
     }
 
-    pub(crate) fn durable(&self) -> &VersionVector {
-        if is_planted(Bug::AckBeforeDurable) { self.log.version() } else { &self.durable }
+    /// Returns where the document stands. O(replicas).
+    pub(crate) fn head(&self) -> Head {
+        match &self.content {
+            Content::Resident(resident) => resident.document().head(),
+            Content::AtRest { head, .. } => head.clone(),
+        }
     }
 
-    pub(crate) fn durable_end(&self) -> u64 {
-        if is_planted(Bug::SendBeforeDurable) { self.log.end() } else { self.durable_end }
+    /// Returns where it stands, if it is at rest.
+    pub(super) fn head_at_rest(&self) -> Option<&Head> {
+        match &self.content {
+            Content::Resident(_) => None,
+            Content::AtRest { head, .. } => Some(head),
+        }
+    }
+
+    /// Returns how many transactions of a replica are in.
+    pub(crate) fn counter(&self, replica: ReplicaId) -> u64 {
+        match &self.content {
+            Content::Resident(resident) => resident.version().counter(replica),
+            Content::AtRest { head, .. } => head.frontier.counter(replica),
+        }
+    }
+
+    /// Returns how many of them are durable.
+    pub(crate) fn durable_counter(&self, replica: ReplicaId) -> u64 {
+        match &self.content {
+            Content::Resident(resident) => resident.durable().counter(replica),
+            Content::AtRest { head, .. } => head.frontier.counter(replica),
+        }
+    }
+
+    /// Returns the version that is durable. O(replicas).
+    pub(crate) fn durable(&self) -> VersionVector {
+        match &self.content {
+            Content::Resident(resident) => resident.durable().clone(),
+            Content::AtRest { head, .. } => head.version(),
+        }
+    }
+
+    /// Tells whether the document stands at exactly this version.
+    pub(crate) fn stands_at(&self, version: &VersionVector) -> bool {
+        match &self.content {
+            Content::Resident(resident) => resident.version() == version,
+            Content::AtRest { head, .. } => counters(head).eq(version.iter()),
+        }
+    }
+
+    /// Tells whether `version` covers everything in the document.
+    pub(crate) fn is_covered_by(&self, version: &VersionVector) -> bool {
+        match &self.content {
+            Content::Resident(resident) => version.covers_all(resident.version()),
+            Content::AtRest { head, .. } => {
+                counters(head).all(|(replica, counter)| counter <= version.counter(replica))
+            }
+        }
     }
 
     pub(crate) fn rebases(&self) -> u64 {
@@ -169,185 +175,71 @@ impl OpenDocument {
         self.persisted >= self.requested
     }
 
-    /// Runs a local transaction. `Ok((value, None))` if it changed nothing.
-    pub(crate) fn transact<T, E>(
-        &mut self,
-        wall_ms: u64,
-        edit: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
-    ) -> Result<(T, Option<Taken>), E> {
-        let mut transaction = self.document.transact(wall_ms);
-        let value = edit(&mut transaction)?;
-        let committed = transaction.commit();
-        Ok((value, committed.map(|committed| self.append(committed.delta, committed.changes))))
-    }
-
-    /// Applies a delta of a peer. `Ok(None)` if all of it was here already.
-    pub(crate) fn apply(&mut self, delta: Delta) -> Result<Option<Taken>, ApplyError> {
-        let covered = delta.is_covered_by(self.version());
-        let changes = self.document.apply(&delta)?;
-        let covered = covered || (is_planted(Bug::ApplyWithoutWrite) && delta.len() == 1);
-        Ok((!covered).then(|| self.append(delta, changes)))
-    }
-
-    /// Merges the whole state of a peer. `Ok(None)` if all of it was here already.
+    /// Merges the whole state of a peer. `Ok(None)` if all of it was here already, or nothing is here.
     pub(crate) fn merge(&mut self, snapshot: &Snapshot) -> Result<Option<Taken>, MergeError> {
-        let version = snapshot.version();
-        if self.version().covers_all(&version) {
-            // Nothing new can be in it. Merged nevertheless, the state of a liar would change ours
-            // with nothing to make durable: memory and store would differ.
-            let conflict = self.document.frontier().conflict_with(&snapshot.frontier());
-            return conflict.map_or(Ok(None), |dot| Err(MergeError::IdentityConflict { dot }));
+        let Some(resident) = self.resident_mut() else { return Ok(None) };
+        let taken = resident.merge(snapshot)?;
+        if taken.is_some() {
+            self.rebases += 1;
         }
-        let changes = self.document.merge(snapshot)?;
-        self.log.rebase(&version);
-        self.rebases += 1;
-        // Rebasing may have moved another delta to the position.
-        self.frame = None;
-        let write = Write::Snapshot(self.document.snapshot());
-        Ok(Some(Taken { write, changes }))
-    }
-
-    fn append(&mut self, delta: Delta, changes: Changes) -> Taken {
-        let delta = Arc::new(delta);
-        self.log.push(Arc::clone(&delta)).expect("the document has taken it, so it continues the version");
-        Taken { write: Write::Delta(delta), changes }
+        Ok(taken)
     }
 
     /// Takes note that `write` was asked for under `ticket`.
     pub(crate) fn request(&mut self, ticket: Ticket, write: &Write) -> Pending {
-        let covers = match write {
-            Write::Delta(delta) => Covers::Delta(Arc::clone(delta)),
-            Write::Snapshot(snapshot) => Covers::Version(snapshot.version()),
-        };
         self.requested = ticket;
-        Pending { ticket, document: self.index, end: self.log.end(), covers }
+        let end = self.resident().map_or(0, |resident| resident.log().end());
+        Pending::new(ticket, self.index, end, write)
     }
 
     /// Takes note that a write is durable. Comes in the order of the tickets.
     pub(crate) fn persisted(&mut self, pending: &Pending) {
         self.persisted = pending.ticket;
-        self.durable_end = pending.end;
-        match &pending.covers {
-            Covers::Delta(delta) => delta.advance(&mut self.durable),
-            Covers::Version(version) => self.durable.merge(version),
+        if let Some(resident) = self.resident_mut() {
+            resident.persisted(pending);
         }
     }
 
-    /// Believes that all of a version is here.
-    #[cfg(planted_bugs)]
-    pub(crate) fn trust(&mut self, version: &VersionVector) {
-        self.log.rebase(version);
-    }
-
-    /// Drops the oldest deltas beyond `log_bytes_max`; peers that still lack them get a snapshot. They
-    /// need not be durable: the write under way holds its delta itself.
+    /// Drops the oldest deltas of the log beyond `log_bytes_max`; peers that still lack them get a snapshot.
     pub(crate) fn truncate_log(&mut self, log_bytes_max: usize) {
-        if self.log.bytes() > log_bytes_max && !is_planted(Bug::LogNeverCut) {
-            self.log.truncate_to_bytes(log_bytes_max);
-            // No position that was cut off is ever asked for again.
-            self.frame.take_if(|(position, _)| *position < self.log.start());
+        if let Some(resident) = self.resident_mut() {
+            resident.truncate_log(log_bytes_max);
         }
     }
 
     pub(crate) fn footprint(&self) -> DocumentFootprint {
-        DocumentFootprint {
-            log_deltas: self.log.len(),
-            log_bytes: self.log.bytes(),
-            frame_bytes: self.frame.as_ref().map_or(0, |(_, frame)| frame.len()),
-        }
+        self.resident().map_or_else(DocumentFootprint::default, Resident::footprint)
     }
 
-    /// Returns the frame of one delta of the log as it is.
-    pub(crate) fn delta_frame(&mut self, position: u64) -> Option<Arc<Vec<u8>>> {
-        if let Some((cached, frame)) = &self.frame
-            && *cached == position
-        {
-            return Some(Arc::clone(frame));
+    /// Lets go of the content, if the store holds all of it.
+    pub(crate) fn rest(&mut self) -> Option<Head> {
+        if !self.is_durable() && !is_planted(Bug::RestBeforeDurable) {
+            return None;
         }
-        let delta = self.log.at(position)?;
-        let frame = Arc::new(frame::delta(self.index.0, delta));
-        if frame.len() <= FRAME_KEPT_BYTES_MAX {
-            self.frame = Some((position, Arc::clone(&frame)));
-        }
-        Some(frame)
+        let resident = self.resident()?;
+        let (head, end) = (resident.document().head(), resident.log().end());
+        let clock = resident.document().clock().clone();
+        self.content = Content::AtRest { head: head.clone(), end, clock };
+        Some(head)
     }
 
-    /// Returns the frame of a snapshot of this document, which was taken at `version`. Links that
-    /// send it at the same time share the bytes: there may be many slow ones.
-    pub(crate) fn snapshot_frame(&mut self, snapshot: &Snapshot, version: &VersionVector) -> Arc<Vec<u8>> {
-        if let Some((cached, frame)) = &self.snapshot_frame
-            && cached == version
-            && let Some(frame) = frame.upgrade()
-        {
-            return frame;
+    /// Takes the content back. Nothing changes if it is not what was let go.
+    pub(crate) fn wake(&mut self, replica: ReplicaId, stored: Stored) -> Result<(), OpenError> {
+        let Content::AtRest { head, end, clock } = &self.content else { return Ok(()) };
+        let start = if is_planted(Bug::LogStartsAnew) { 0 } else { *end };
+        let mut resident = Resident::restore(start, replica, stored)?;
+        let found = resident.document().head();
+        if found != *head && !is_planted(Bug::EmptyInsteadOfLoaded) {
+            return Err(OpenError::OtherContent { known: head.clone(), found });
         }
-        let frame = Arc::new(frame::snapshot(self.index.0, snapshot));
-        self.snapshot_frame = Some((version.clone(), Arc::downgrade(&frame)));
-        frame
+        if !is_planted(Bug::ForgetClock) {
+            resident.resume_clock(clock);
+        }
+        self.content = Content::Resident(Box::new(resident));
+        Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use crdt_core::codec::Encode;
-
-    use super::*;
-
-    fn write(document: &mut OpenDocument) {
-        let edit = document.transact(0, |tx| tx.counter("n").add(1));
-        assert!(edit.unwrap().1.is_some());
-    }
-
-    #[test]
-    fn links_share_the_frame_of_a_snapshot_until_none_sends_it_or_the_document_changes() {
-        let id = DocumentId::new("d").unwrap();
-        let mut document = OpenDocument::new(DocumentIndex(0), id, ReplicaId::from_u128(1));
-        write(&mut document);
-        let (snapshot, version) = (document.document().snapshot(), document.version().clone());
-        let first = document.snapshot_frame(&snapshot, &version);
-        assert!(Arc::ptr_eq(&first, &document.snapshot_frame(&snapshot, &version)));
-
-        write(&mut document);
-        let (later, later_version) = (document.document().snapshot(), document.version().clone());
-        let second = document.snapshot_frame(&later, &later_version);
-        assert_ne!(first, second);
-        assert_eq!(*second, frame::snapshot(0, &later));
-
-        let kept = Arc::downgrade(&second);
-        drop(second);
-        assert!(kept.upgrade().is_none(), "nothing is kept for nobody");
-        assert_eq!(*document.snapshot_frame(&snapshot, &version), *first);
-    }
-
-    /// Found by the fuzz target `frame`: such a snapshot took out all entries in memory, and nothing
-    /// was made durable, because the version stayed the same.
-    #[test]
-    fn a_snapshot_at_our_own_version_changes_nothing_whatever_it_holds() {
-        let id = DocumentId::new("d").unwrap();
-        let mut document = OpenDocument::new(DocumentIndex(0), id, ReplicaId::from_u128(1));
-        write(&mut document);
-        let before = document.document().snapshot();
-        let mut bytes = vec![3];
-        before.frontier().encode(&mut bytes);
-        bytes.put_bytes(&[0; 2 + 16]);
-        let nothing = Snapshot::decode(&bytes).unwrap();
-        assert_eq!((nothing.version(), nothing.root().len()), (before.version(), 0));
-
-        assert!(matches!(document.merge(&nothing), Ok(None)));
-        assert_eq!(document.document().snapshot(), before);
-    }
-
-    #[test]
-    fn a_snapshot_that_is_covered_still_shows_an_identity_that_was_used_twice() {
-        let id = DocumentId::new("d").unwrap();
-        let mut document = OpenDocument::new(DocumentIndex(0), id, ReplicaId::from_u128(1));
-        write(&mut document);
-        let mut other = Document::new(ReplicaId::from_u128(1));
-        let mut transaction = other.transact(0);
-        transaction.register("r").set("another life").unwrap();
-        assert!(transaction.commit().is_some());
-
-        let conflict = document.merge(&other.snapshot()).unwrap_err();
-        assert!(matches!(conflict, MergeError::IdentityConflict { .. }));
-    }
+fn counters(head: &Head) -> impl Iterator<Item = (ReplicaId, u64)> + '_ {
+    head.frontier.iter().map(|(replica, counter, _)| (replica, counter))
 }

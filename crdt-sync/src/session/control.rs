@@ -48,13 +48,14 @@ impl Session {
             return None;
         }
         let room = self.peer.as_ref()?.frame_bytes_max - frame::OVERHEAD_BYTES_MAX;
-        let counters = progress.owed.take(document.durable(), room / frame::ACK_ENTRY_BYTES_MAX);
+        let counters =
+            progress.owed.take(|replica| document.durable_counter(replica), room / frame::ACK_ENTRY_BYTES_MAX);
         if !counters.is_empty() {
             return Some(frame::ack(index.0, self.credit.take_owed(), &counters));
         }
         if std::mem::take(&mut progress.digest.ready) && progress.in_sync {
-            let document = document.document();
-            return Some(frame::digest(index.0, document.frontier().hash(), document.digest()));
+            let head = document.head();
+            return Some(frame::digest(index.0, head.frontier.hash(), head.digest));
         }
         None
     }

@@ -36,6 +36,11 @@ impl Credit {
         Self { window, in_flight: 0, progress_ms: 0, unreturned: 0, owed: 0, owed_since_ms: 0 }
     }
 
+    /// Returns how many bytes may be in flight, either way.
+    pub(crate) fn window(&self) -> u64 {
+        self.window
+    }
+
     pub(crate) fn in_flight(&self) -> u64 {
         self.in_flight
     }

@@ -16,7 +16,7 @@ use crdt_core::limits::REPLICAS_MAX;
 use crdt_core::planted::{Bug, is_planted};
 use crdt_core::{Dot, DotRange, Frontier, ReplicaId, Snapshot, VersionVector};
 
-use crate::endpoint::OpenDocument;
+use crate::endpoint::{OpenDocument, Resident};
 use crate::frame::Rejection;
 use crate::input::Ticket;
 
@@ -31,7 +31,10 @@ pub(crate) struct Progress {
     /// The count of rebases at which the log was last found to serve the peer.
     pub(crate) served_at: Option<u64>,
     /// A snapshot that waits until all of it is durable.
-    pub(crate) held: Option<Held>,
+    pub(crate) held: Option<Box<Held>>,
+    /// What the peer has offered of a document at rest in which it lags: to be compared with the log
+    /// before the peer is served.
+    pub(crate) unchecked: Option<Box<Frontier>>,
     pub(crate) owed: OwedAcks,
     pub(crate) digest: DigestState,
     pub(crate) in_sync: bool,
@@ -42,6 +45,8 @@ pub(crate) struct Progress {
     pub(crate) queued_data: bool,
     pub(crate) queued_control: bool,
     pub(crate) queued_waiting: bool,
+    /// Stands in line to be loaded.
+    pub(crate) queued_load: bool,
 }
 
 /// Where our own offer stands.
@@ -88,6 +93,7 @@ impl Progress {
             cursor: 0,
             served_at: None,
             held: None,
+            unchecked: None,
             owed: OwedAcks::default(),
             digest: DigestState::default(),
             in_sync: false,
@@ -96,6 +102,7 @@ impl Progress {
             queued_data: false,
             queued_control: false,
             queued_waiting: false,
+            queued_load: false,
         }
     }
 
@@ -157,14 +164,14 @@ impl Progress {
             && self.theirs.is_some()
             && self.is_offered()
             && document.is_durable()
-            && self.acked == *document.version()
+            && document.stands_at(&self.acked)
     }
 
     /// Tells whether the peer has to get the whole state, because the log starts too late for it.
-    pub(crate) fn needs_snapshot(&mut self, document: &OpenDocument) -> bool {
-        let log = document.log();
+    pub(crate) fn needs_snapshot(&mut self, resident: &Resident, rebases: u64) -> bool {
+        let log = resident.log();
         let is_in_log = self.cursor >= log.start() || is_planted(Bug::CutUnnoticed);
-        if self.served_at == Some(document.rebases()) && is_in_log {
+        if self.served_at == Some(rebases) && is_in_log {
             return false;
         }
         if !log.serves(&self.known) && !is_planted(Bug::PartOfLog) {
@@ -172,7 +179,7 @@ impl Progress {
         }
         let lacks_nothing = self.known.covers_all(log.version());
         self.cursor = self.cursor.max(if lacks_nothing { log.end() } else { log.start() });
-        self.served_at = Some(document.rebases());
+        self.served_at = Some(rebases);
         self.held = None;
         false
     }
@@ -180,6 +187,7 @@ impl Progress {
     /// Ends the document on this link; false if it had ended before.
     pub(crate) fn halt(&mut self) -> bool {
         self.held = None;
+        self.unchecked = None;
         self.known = VersionVector::new();
         self.acked = VersionVector::new();
         self.owed = OwedAcks::default();
@@ -212,12 +220,12 @@ impl OwedAcks {
         owed.through = owed.through.max(range.through);
     }
 
-    /// Takes at most `count_max` of those that are durable.
-    pub(crate) fn take(&mut self, durable: &VersionVector, count_max: usize) -> Vec<(ReplicaId, u64)> {
+    /// Takes at most `count_max` of those that are durable; `durable` tells how far.
+    pub(crate) fn take(&mut self, durable: impl Fn(ReplicaId) -> u64, count_max: usize) -> Vec<(ReplicaId, u64)> {
         let mut taken = Vec::new();
         let mut done: Vec<Dot> = Vec::new();
         for (replica, owed) in &mut self.counters {
-            let counter = durable.counter(*replica);
+            let counter = durable(*replica);
             if counter <= owed.told {
                 continue;
             }
@@ -237,8 +245,8 @@ impl OwedAcks {
     }
 
     /// Tells whether [`take`](Self::take) would yield something.
-    pub(crate) fn is_ready(&self, durable: &VersionVector) -> bool {
-        self.counters.iter().any(|(replica, owed)| durable.counter(*replica) > owed.told)
+    pub(crate) fn is_ready(&self, durable: impl Fn(ReplicaId) -> u64) -> bool {
+        self.counters.iter().any(|(replica, owed)| durable(*replica) > owed.told)
     }
 }
 
@@ -252,8 +260,8 @@ mod tests {
         DotRange { replica: A, after, through }
     }
 
-    fn durable(counter: u64) -> VersionVector {
-        VersionVector::from_iter([(A, counter)])
+    fn durable(counter: u64) -> impl Fn(ReplicaId) -> u64 {
+        move |_| counter
     }
 
     #[test]
@@ -261,11 +269,11 @@ mod tests {
         let mut owed = OwedAcks::default();
         owed.received(range(0, 1));
         owed.received(range(1, 2));
-        assert_eq!(owed.take(&durable(0), 9), []);
-        assert_eq!(owed.take(&durable(1), 9), [(A, 1)]);
-        assert_eq!(owed.take(&durable(1), 9), []);
+        assert_eq!(owed.take(durable(0), 9), []);
+        assert_eq!(owed.take(durable(1), 9), [(A, 1)]);
+        assert_eq!(owed.take(durable(1), 9), []);
         owed.received(range(2, 3));
-        assert_eq!(owed.take(&durable(3), 9), [(A, 3)]);
+        assert_eq!(owed.take(durable(3), 9), [(A, 3)]);
         assert!(owed.is_empty());
     }
 
@@ -273,8 +281,8 @@ mod tests {
     fn a_duplicate_is_acknowledged_again() {
         let mut owed = OwedAcks::default();
         owed.received(range(0, 1));
-        assert!(owed.is_ready(&durable(5)));
-        assert_eq!(owed.take(&durable(5), 9), [(A, 5)]);
+        assert!(owed.is_ready(durable(5)));
+        assert_eq!(owed.take(durable(5), 9), [(A, 5)]);
         assert!(owed.is_empty());
     }
 }

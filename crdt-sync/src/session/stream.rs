@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crdt_core::planted::{Bug, is_planted};
 use crdt_core::{Delta, VersionVector};
 
-use crate::endpoint::{OpenDocument, OpenDocuments};
+use crate::endpoint::{DocumentIndex, OpenDocument, OpenDocuments, Resident};
 use crate::event::{Event, Refusal};
 use crate::frame::{self, Rejection};
 
@@ -26,6 +26,8 @@ enum Turn {
     Idle,
     /// Something, in parts, once the link's other message in parts is through.
     Wait,
+    /// Something, once the document is in memory.
+    Load,
     Frame {
         bytes: Arc<Vec<u8>>,
         then: Box<Then>,
@@ -67,6 +69,7 @@ impl Session {
                 self.queue_data(index);
             }
             let index = *self.data.front()?;
+            let is_offered = self.progress.get(&index).is_some_and(Progress::is_offered);
             let document = documents.at_mut(index)?;
             let frame = match self.outgoing.as_ref().is_some_and(|outgoing| outgoing.document == index) {
                 true => self.next_part(document, context),
@@ -80,9 +83,13 @@ impl Session {
                 progress.queued_data = false;
             }
             if frame.is_some() {
+                if is_offered {
+                    documents.used(index);
+                }
                 self.queue_data(index);
                 return frame;
             }
+            self.turn_ended(index, documents, context);
         }
         None
     }
@@ -117,6 +124,10 @@ impl Session {
             Turn::Idle => return None,
             Turn::Wait => {
                 self.queue_waiting(document.index());
+                return None;
+            }
+            Turn::Load => {
+                self.queue_load(document.index());
                 return None;
             }
             Turn::Frame { bytes, then } => (bytes, then),
@@ -199,15 +210,19 @@ fn turn(progress: &mut Progress, document: &mut OpenDocument, room: Room) -> Tur
     if progress.theirs.is_none() {
         return Turn::Idle;
     }
-    if progress.needs_snapshot(document) {
-        return if room.parts_free { snapshot(progress, document) } else { Turn::Wait };
+    let (index, rebases) = (document.index(), document.rebases());
+    let Some(resident) = document.resident_mut() else {
+        return if document.is_covered_by(&progress.known) { Turn::Idle } else { Turn::Load };
+    };
+    if !progress.needs_snapshot(resident, rebases) {
+        return deltas(progress, index, resident, room);
     }
-    deltas(progress, document, room)
+    if room.parts_free { snapshot(progress, document) } else { Turn::Wait }
 }
 
 fn offer(progress: &mut Progress, document: &OpenDocument) -> Turn {
     if let OfferState::Due { again } = progress.offer {
-        let (frontier, ticket) = (document.document().frontier(), document.requested());
+        let (frontier, ticket) = (document.head().frontier, document.requested());
         progress.offer = OfferState::Held { again, frontier, ticket };
     }
     match &progress.offer {
@@ -222,22 +237,22 @@ fn offer(progress: &mut Progress, document: &OpenDocument) -> Turn {
 }
 
 fn snapshot(progress: &mut Progress, document: &mut OpenDocument) -> Turn {
-    let held = progress.held.get_or_insert_with(|| Held {
-        snapshot: document.document().snapshot(),
-        version: document.version().clone(),
-        end: document.log().end(),
-        rebases: document.rebases(),
-        ticket: document.requested(),
+    let (handle, rebases, ticket) = (document.index().0, document.rebases(), document.requested());
+    let Some(resident) = document.resident() else { return Turn::Load };
+    let held = progress.held.get_or_insert_with(|| {
+        let (snapshot, version) = (resident.document().snapshot(), resident.version().clone());
+        Box::new(Held { snapshot, version, end: resident.log().end(), rebases, ticket })
     });
     if !document.is_persisted(held.ticket) && !is_planted(Bug::SnapshotBeforeDurable) {
         return Turn::Idle;
     }
     let then = Box::new(Then::SentAll { version: held.version.clone(), end: held.end, rebases: held.rebases });
-    Turn::Frame { bytes: document.snapshot_frame(&held.snapshot, &held.version), then }
+    let Some(resident) = document.resident_mut() else { return Turn::Load };
+    Turn::Frame { bytes: resident.snapshot_frame(handle, &held.snapshot, &held.version), then }
 }
 
 /// Takes the next deltas that the peer lacks, merged into one if there are several.
-fn deltas(progress: &mut Progress, document: &mut OpenDocument, room: Room) -> Turn {
+fn deltas(progress: &mut Progress, index: DocumentIndex, document: &mut Resident, room: Room) -> Turn {
     let end = document.durable_end();
     let Some((first, position)) = next_unknown(progress, document, progress.cursor) else {
         progress.cursor = progress.cursor.max(end);
@@ -264,13 +279,13 @@ fn deltas(progress: &mut Progress, document: &mut OpenDocument, room: Room) -> T
         cursor = position + 1;
     }
     if let Some(merged) = merged {
-        let bytes = Arc::new(frame::delta(document.index().0, &merged));
+        let bytes = Arc::new(frame::delta(index.0, &merged));
         return Turn::Frame { bytes, then: Box::new(Then::Sent { deltas: Sent::Merged(merged), cursor }) };
     }
     if first.size_hint() > room.chunk_bytes_max && !room.parts_free {
         return Turn::Wait;
     }
-    match document.delta_frame(position) {
+    match document.delta_frame(index.0, position) {
         Some(bytes) => Turn::Frame { bytes, then: Box::new(Then::Sent { deltas: Sent::One(first), cursor }) },
         None => Turn::Idle,
     }
@@ -310,7 +325,7 @@ fn overlaps(delta: &Delta, known: &VersionVector) -> bool {
 }
 
 /// Finds the next durable delta at or behind `from` that the peer is not known to have.
-fn next_unknown(progress: &Progress, document: &OpenDocument, from: u64) -> Option<(Arc<Delta>, u64)> {
+fn next_unknown(progress: &Progress, document: &Resident, from: u64) -> Option<(Arc<Delta>, u64)> {
     (from.max(document.log().start())..document.durable_end()).find_map(|position| {
         let delta = document.log().at(position)?;
         let own = document.document().replica();

@@ -234,6 +234,7 @@ fn a_hundred_thousand_mutated_frames_neither_panic_nor_fill_the_memory() {
                 Output::Persist { ticket, .. } => endpoint.handle(now, Input::Persisted { ticket }),
                 Output::Close { .. } => open = false,
                 Output::Transmit { bytes, .. } => sent_bytes += bytes.len(),
+                Output::Load { .. } | Output::Rested { .. } => panic!("few documents are open"),
                 Output::Event(_) => {}
             }
         }

@@ -12,6 +12,7 @@ mod links;
 mod live;
 mod memory;
 mod offers;
+mod residency;
 mod timers;
 
 /// A driver may hold the endpoint in a task that moves between threads.

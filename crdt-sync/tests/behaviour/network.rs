@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crdt_core::{ReplicaId, Snapshot, Transaction};
+use crdt_core::{Head, ReplicaId, Snapshot, Transaction};
 use crdt_sync::{
     CloseReason, Config, DocumentId, Endpoint, Event, Input, LinkId, Now, Output, SessionStatus, Stored, Ticket, Write,
 };
@@ -40,6 +40,14 @@ pub(crate) struct Node {
     /// Writes become durable at once.
     pub(crate) persists: bool,
     waiting: VecDeque<(Ticket, DocumentId, Write)>,
+    /// What the endpoint asks to be loaded is loaded at once.
+    pub(crate) loads: bool,
+    /// What it has asked for and not got yet.
+    pub(crate) asked: VecDeque<DocumentId>,
+    /// How often it has asked.
+    pub(crate) asked_for: usize,
+    /// What has left its memory, in order.
+    pub(crate) rested: Vec<(DocumentId, Head)>,
 }
 
 /// One link: its number at both ends, and what is on its way to each.
@@ -101,6 +109,10 @@ impl Network {
             store: BTreeMap::new(),
             persists: true,
             waiting: VecDeque::new(),
+            loads: true,
+            asked: VecDeque::new(),
+            asked_for: 0,
+            rested: Vec::new(),
         });
         self.nodes.len() - 1
     }
@@ -190,6 +202,22 @@ impl Network {
         true
     }
 
+    /// Gives a node the content of the document that it has asked for first.
+    pub(crate) fn load_one(&mut self, node: usize) -> bool {
+        let Some(document) = self.nodes[node].asked.pop_front() else { return false };
+        let stored = self.nodes[node].store.get(&document).expect("it is in the store").clone();
+        self.nodes[node].endpoint.loaded(self.now, &document, stored).unwrap();
+        self.drain(node);
+        true
+    }
+
+    /// Puts a document to rest.
+    pub(crate) fn rest(&mut self, node: usize, document: &str) -> bool {
+        let is_at_rest = self.nodes[node].endpoint.rest(self.now, &id(document));
+        self.drain(node);
+        is_at_rest
+    }
+
     /// Delivers until nothing is on its way any more.
     pub(crate) fn run(&mut self) {
         for _ in 0..1_000_000 {
@@ -231,6 +259,7 @@ impl Network {
         }
         for node in 0..self.nodes.len() {
             busy |= self.nodes[node].persists && self.persist_one(node);
+            busy |= self.nodes[node].loads && self.load_one(node);
         }
         busy
     }
@@ -270,6 +299,11 @@ impl Network {
                     self.nodes[node].waiting.push_back((ticket, document, write));
                 }
                 Output::Event(event) => self.nodes[node].events.push(event),
+                Output::Load { document } => {
+                    self.nodes[node].asked.push_back(document);
+                    self.nodes[node].asked_for += 1;
+                }
+                Output::Rested { document, head } => self.nodes[node].rested.push((document, head)),
                 Output::Transmit { link, bytes } => self.transmit(node, link, bytes),
                 Output::Close { link, reason, .. } => {
                     self.nodes[node].closes.push((link, reason));
@@ -373,6 +407,7 @@ impl Network {
         }
         self.nodes[node].endpoint = endpoint;
         self.nodes[node].waiting.clear();
+        self.nodes[node].asked.clear();
     }
 }
 

@@ -125,7 +125,7 @@ impl Live {
                 Effect::Transmit { link, bytes } => said.sent.push((number(link), bytes)),
                 Effect::Close { link, reason } => said.closed.push((number(link), reason)),
                 Effect::Event(event) => said.events.push(event),
-                Effect::Requested => {}
+                Effect::Requested | Effect::Asked | Effect::Rested { .. } => {}
             }
         }
         said

@@ -160,6 +160,11 @@ impl Node {
                     let _ = FrameSummary::decode(&bytes).expect("what an endpoint sends, one can read");
                     sent.push(Sent::Frame(link, bytes));
                 }
+                Some(Output::Load { document }) => {
+                    let stored = self.store.get(&document).expect("what was put to rest is in the store").clone();
+                    self.endpoint.loaded(now, &document, stored).expect("and what was stored in order opens");
+                }
+                Some(Output::Rested { .. }) => {}
                 Some(Output::Close { link, reason, .. }) => sent.push(Sent::Close(link, reason)),
                 Some(Output::Event(event)) => self.events.push(event),
                 None => return sent,

@@ -41,6 +41,8 @@ impl Stage {
     pub(super) fn write(&mut self, name: Name, document: &str, edit: &Edit<'_>) -> Result<(), Failure> {
         self.start(name)?;
         let id = DocumentId::new(document)?;
+        let now = self.now();
+        self.host(name)?.bring(now, &id)?;
         for number in 1..=edit.times {
             let value = if edit.times > 1 { format!("{} {number}", edit.value) } else { edit.value.clone() };
             let now = self.now();
@@ -52,8 +54,10 @@ impl Stage {
     }
 
     pub(super) fn show(&mut self, name: Name, document: &str) -> Result<(), Failure> {
-        let held = self.host(name)?.endpoint.document(&DocumentId::new(document)?);
-        let line = match held {
+        let id = DocumentId::new(document)?;
+        let endpoint = &self.host(name)?.endpoint;
+        let line = match endpoint.document(&id) {
+            None if endpoint.head(&id).is_some() => format!("has {document} at rest"),
             Some(held) => {
                 let json = held.root().to_json().to_string();
                 format!("holds {document} at {} {}", lines::version(&held.version()), json)
@@ -62,6 +66,19 @@ impl Stage {
         };
         self.line_of(name, &line);
         Ok(())
+    }
+
+    pub(super) fn rest(&mut self, name: Name, document: &str) -> Result<(), Failure> {
+        let now = self.now();
+        if !self.host(name)?.endpoint.rest(now, &DocumentId::new(document)?) {
+            self.line_of(name, &format!("keeps   {document}"));
+        }
+        self.carry_out(name)
+    }
+
+    pub(super) fn load(&mut self, name: Name) -> Result<(), Failure> {
+        self.give(name)?;
+        self.carry_out(name)
     }
 
     pub(super) fn hold(&mut self, name: Name) -> Result<(), Failure> {
@@ -160,6 +177,7 @@ fn set(config: &mut Config, key: &str, value: &str) -> Result<(), Failure> {
         "message_bytes_max" => config.message_bytes_max = value.parse()?,
         "log_bytes_max" => config.log_bytes_max = value.parse()?,
         "documents_max" => config.documents_max = value.parse()?,
+        "resident_documents_max" => config.resident_documents_max = value.parse()?,
         other => return Err(format!("no limit is called {other:?}").into()),
     }
     Ok(())

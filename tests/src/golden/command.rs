@@ -46,6 +46,8 @@ pub(super) enum Command {
     Hold(Name),
     Release(Name),
     Sync(Name, Option<usize>),
+    Rest(Name, String),
+    Load(Name),
     Crash {
         name: Name,
         #[arg(key)]

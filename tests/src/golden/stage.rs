@@ -89,6 +89,7 @@ impl Stage {
             match self.host(name)?.poll() {
                 Some(effect) => self.effect(name, effect)?,
                 None if self.actors.get(&name).is_some_and(|actor| actor.holds) => return Ok(()),
+                None if !self.host(name)?.asked().is_empty() => self.give(name)?,
                 None if self.host(name)?.unsynced().is_empty() => return Ok(()),
                 None => self.make_durable(name, usize::MAX)?,
             }
@@ -109,11 +110,29 @@ impl Stage {
         Ok(())
     }
 
+    /// Gives an endpoint the document that it has asked for first.
+    pub(super) fn give(&mut self, name: Name) -> Result<(), Failure> {
+        let now = self.now();
+        if let Some(document) = self.host(name)?.asked().front().cloned() {
+            self.line_of(name, &format!("loaded  {document}"));
+        }
+        Ok(self.host(name)?.load(now)?)
+    }
+
     fn effect(&mut self, name: Name, effect: Effect) -> Result<(), Failure> {
         match effect {
             Effect::Requested => {
                 let write = self.host(name)?.unsynced().back().ok_or("a request that is not in the queue")?;
                 let line = format!("persist {} {}", write.document, lines::write(&write.write));
+                self.line_of(name, &line);
+            }
+            Effect::Asked => {
+                let asked = self.host(name)?.asked().back().ok_or("a document that nobody has asked for")?;
+                let line = format!("load    {asked}");
+                self.line_of(name, &line);
+            }
+            Effect::Rested { document, head } => {
+                let line = format!("rested  {document} at {}", lines::version(&head.version()));
                 self.line_of(name, &line);
             }
             Effect::Transmit { link, bytes } => {

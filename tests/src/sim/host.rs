@@ -2,12 +2,13 @@
 //!
 //! What may a crash take? Everything that was asked for and is not durable yet, but only from the
 //! end: a store that commits in order keeps a prefix. So writes wait in a queue, [`Host::sync`]
-//! moves the first few into the store, and [`Host::crash`] drops the rest with the endpoint.
+//! moves the first few into the store, and [`Host::crash`] drops the rest with the endpoint. Loads wait
+//! too, until [`Host::load`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crdt_core::{Delta, ReplicaId, Snapshot};
+use crdt_core::{Delta, Head, ReplicaId, Snapshot};
 use crdt_store::{Checkpoint, Lease, MemoryStore, Store};
 use crdt_sync::{
     CloseReason, Config, DocumentId, Endpoint, Event, Input, LinkId, Now, OpenError, Output, Stored, Ticket, Write,
@@ -20,6 +21,7 @@ pub struct Host {
     pub endpoint: Endpoint,
     lease: Lease,
     unsynced: VecDeque<Unsynced>,
+    asked: VecDeque<DocumentId>,
 }
 
 /// A write that a crash would take.
@@ -54,6 +56,15 @@ pub enum Effect {
     Event(Event),
     /// A write was asked for; it is the last in [`Host::unsynced`].
     Requested,
+    /// A document was asked for; it is the last in [`Host::asked`].
+    Asked,
+    /// A document has left memory.
+    Rested {
+        /// Which one.
+        document: DocumentId,
+        /// Where it stands.
+        head: Head,
+    },
 }
 
 impl Host {
@@ -65,14 +76,36 @@ impl Host {
     /// # Panics
     /// If the store is in use, or belongs to another replica.
     pub fn start(now: Now, replica: ReplicaId, config: Config, store: &MemoryStore) -> Result<Self, OpenError> {
-        let lease = store.lease(replica).expect("the store's last user has stopped, and was this replica");
-        let mut endpoint = Endpoint::new(replica, config);
+        let mut host = Self::idle(replica, config, store);
         for name in store.documents() {
-            let id = DocumentId::new(&*name).expect("it was a document's id when it was stored");
-            let held = store.load(&name).expect("the store lists what it holds");
-            endpoint.open(now, &id, Some(Stored { snapshot: held.snapshot, deltas: held.deltas }))?;
+            host.endpoint.open(now, &id_of(&name), Some(stored(store, &name)))?;
         }
-        Ok(Self { endpoint, lease, unsynced: VecDeque::new() })
+        Ok(host)
+    }
+
+    /// Starts a replica on a store with every document at rest; those whose head is not noted in the store are
+    /// opened.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the store holds what cannot be opened.
+    ///
+    /// # Panics
+    /// If the store is in use, or belongs to another replica.
+    pub fn start_at_rest(now: Now, replica: ReplicaId, config: Config, store: &MemoryStore) -> Result<Self, OpenError> {
+        let mut host = Self::idle(replica, config, store);
+        for (name, head) in host.lease.heads().expect("memory can be read") {
+            match head {
+                Some(head) => host.endpoint.know(now, &id_of(&name), head)?,
+                None => host.endpoint.open(now, &id_of(&name), Some(stored(store, &name)))?,
+            }
+        }
+        Ok(host)
+    }
+
+    fn idle(replica: ReplicaId, config: Config, store: &MemoryStore) -> Self {
+        let lease = store.lease(replica).expect("the store's last user has stopped, and was this replica");
+        let endpoint = Endpoint::new(replica, config);
+        Self { endpoint, lease, unsynced: VecDeque::new(), asked: VecDeque::new() }
     }
 
     /// Takes the next thing that the endpoint asks for; a write goes into the queue of the store.
@@ -81,6 +114,14 @@ impl Host {
             Output::Persist { ticket, document, write } => {
                 self.unsynced.push_back(Unsynced { ticket, document, write });
                 Effect::Requested
+            }
+            Output::Load { document } => {
+                self.asked.push_back(document);
+                Effect::Asked
+            }
+            Output::Rested { document, head } => {
+                self.lease.note_head(document.as_str(), &head).expect("memory takes everything");
+                Effect::Rested { document, head }
             }
             Output::Transmit { link, bytes } => Effect::Transmit { link, bytes },
             Output::Close { link, reason, .. } => Effect::Close { link, reason },
@@ -92,6 +133,36 @@ impl Host {
     #[must_use]
     pub fn unsynced(&self) -> &VecDeque<Unsynced> {
         &self.unsynced
+    }
+
+    /// Returns the documents that were asked for and are not loaded yet, oldest first.
+    #[must_use]
+    pub fn asked(&self) -> &VecDeque<DocumentId> {
+        &self.asked
+    }
+
+    /// Gives the endpoint the document that it has asked for first.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the store does not hold what the endpoint knows of.
+    pub fn load(&mut self, now: Now) -> Result<(), OpenError> {
+        match self.asked.pop_front() {
+            Some(id) if !self.endpoint.is_resident(&id) => self.give(now, &id),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a document into memory at once, if there is one of that name.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the store does not hold what the endpoint knows of.
+    pub fn bring(&mut self, now: Now, id: &DocumentId) -> Result<(), OpenError> {
+        if self.endpoint.wake(now, id) { Ok(()) } else { self.give(now, id) }
+    }
+
+    fn give(&mut self, now: Now, id: &DocumentId) -> Result<(), OpenError> {
+        let stored = stored(self.lease.store(), id.as_str());
+        self.endpoint.loaded(now, id, stored)
     }
 
     /// Returns the store as it is now: what would be left after a crash.
@@ -121,6 +192,16 @@ impl Host {
         }
         last
     }
+}
+
+fn id_of(name: &str) -> DocumentId {
+    DocumentId::new(name).expect("it was a document's id when it was stored")
+}
+
+/// Returns what a store holds of a document.
+fn stored(store: &MemoryStore, name: &str) -> Stored {
+    let held = store.load(name).expect("a document that is known is in the store");
+    Stored { snapshot: held.snapshot, deltas: held.deltas }
 }
 
 /// Puts one write into the store, which folds its deltas together when they have become heavy.

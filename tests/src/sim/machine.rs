@@ -38,6 +38,8 @@ pub struct Machine {
     pub cuts_next: Option<usize>,
     /// A sync is on its way.
     pub is_syncing: bool,
+    /// A load is on its way.
+    pub is_loading: bool,
     /// When its timer will next be looked at.
     pub timer_ms: Option<u64>,
     /// Its links: which wire, and which end of it.
@@ -61,6 +63,7 @@ impl Machine {
             fails_next: false,
             cuts_next: None,
             is_syncing: false,
+            is_loading: false,
             timer_ms: None,
             links: BTreeMap::new(),
         }
@@ -75,11 +78,12 @@ impl Machine {
     /// Returns the settings of its replica.
     #[must_use]
     pub fn config(&self) -> Config {
-        let Limits { log_bytes, chunk_bytes, in_flight_bytes, opened_only, haste, .. } = self.limits;
+        let Limits { log_bytes, chunk_bytes, in_flight_bytes, opened_only, residents, haste, .. } = self.limits;
         let mut config = Config::default();
         config.log_bytes_max = log_bytes;
         config.chunk_bytes_max = chunk_bytes;
         config.in_flight_bytes_max = in_flight_bytes;
+        config.resident_documents_max = residents;
         if opened_only {
             config.accept = crdt_sync::Accept::Opened;
         }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crdt_core::{Changes, Delta, Digest, Document, Dot, ReplicaId, Snapshot, VersionVector};
+use crdt_core::{Changes, Delta, Digest, Dot, Head, ReplicaId, Snapshot, VersionVector};
 use crdt_sync::{DocumentId, FrameSummary, LinkId, Write};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -17,9 +17,11 @@ use crate::view::View;
 
 mod bounds;
 mod check;
+mod credit;
 
 use bounds::Arriving;
 pub use check::{Broken, Check, Violation, broken};
+use credit::Book;
 
 /// One new state in so many is compared with the model: that is quadratic in the history.
 const MODEL_ONE_IN: usize = 48;
@@ -109,15 +111,20 @@ impl Oracle {
         }
     }
 
-    /// Judges a document as it stands now on a replica.
+    /// Judges a document as it stands now on a replica, and if it is in memory also what is in it.
     ///
     /// # Errors
     /// The check that failed, and how.
-    pub fn observe(&mut self, host: usize, number: usize, document: &Document) -> Result<(), Broken> {
-        let version = document.version();
+    pub fn observe(
+        &mut self,
+        host: usize,
+        number: usize,
+        (version, digest): (VersionVector, Digest),
+        content: Option<Snapshot>,
+    ) -> Result<(), Broken> {
         let known = &mut self.hosts[host];
         let before = std::mem::replace(&mut known.versions[number], version.clone());
-        if std::mem::replace(&mut known.digests[number], document.digest()) == document.digest() && before == version {
+        if std::mem::replace(&mut known.digests[number], digest) == digest && before == version {
             return Ok(());
         }
         if !version.covers_all(&before) {
@@ -135,11 +142,13 @@ impl Oracle {
             Ok(events) => events,
             Err(dot) => return broken(Check::NoInvention, format!("{dot} was never spent")),
         };
-        if let Some(other) = truth.digest(events, document.digest()) {
-            return broken(Check::EqualStates, format!("{:?} and {other:?} at {version:?}", document.digest()));
+        if let Some(other) = truth.digest(events, digest) {
+            return broken(Check::EqualStates, format!("{digest:?} and {other:?} at {version:?}"));
         }
-        if self.choices.below(MODEL_ONE_IN) == 0 {
-            self.compare(host, number, document)?;
+        if self.choices.below(MODEL_ONE_IN) == 0
+            && let Some(content) = content
+        {
+            self.compare(host, number, &content)?;
         }
         Ok(())
     }
@@ -148,7 +157,7 @@ impl Oracle {
     ///
     /// # Errors
     /// The check that failed, and how.
-    pub fn compare(&self, host: usize, number: usize, document: &Document) -> Result<(), Broken> {
+    pub fn compare(&self, host: usize, number: usize, document: &Snapshot) -> Result<(), Broken> {
         let truth = &self.truths[number];
         let Ok(events) = truth.events(&document.version()) else { return Ok(()) };
         let (expected, found) = (truth.model.view(events), View::of(document.root()));
@@ -182,27 +191,27 @@ impl Oracle {
     ///
     /// # Errors
     /// The check that failed, and how.
-    pub fn started<'a>(
+    pub fn started(
         &mut self,
         host: usize,
-        documents: impl Iterator<Item = (&'a DocumentId, &'a Document)>,
+        documents: impl IntoIterator<Item = (DocumentId, Head, Snapshot)>,
     ) -> Result<(), Broken> {
         let known = &mut self.hosts[host];
         self.truths.iter_mut().for_each(|truth| truth.restart(replica_of(host)));
         known.versions.fill(VersionVector::new());
         known.digests.fill(Digest::default());
         known.shadows.iter_mut().for_each(|shadow| *shadow = Shadow::default());
-        for (id, document) in documents {
-            let number = self.ids.iter().position(|known| known == id).expect("only documents of the plan are stored");
-            known.versions[number] = document.version();
-            known.digests[number] = document.digest();
-            known.shadows[number] = Shadow::of(&View::of(document.root()));
+        for (id, head, content) in documents {
+            let number = self.ids.iter().position(|known| *known == id).expect("only documents of the plan are stored");
+            known.versions[number] = head.version();
+            known.digests[number] = head.digest;
+            known.shadows[number] = Shadow::of(&View::of(content.root()));
             let truth = &mut self.truths[number];
-            let is_other = match truth.events(&document.version()) {
-                Ok(events) => truth.digest(events, document.digest()).is_some(),
+            let is_other = match truth.events(&head.version()) {
+                Ok(events) => truth.digest(events, head.digest).is_some(),
                 Err(_) => true,
             };
-            if is_other {
+            if is_other || head != content.head() {
                 return broken(Check::Reopens, format!("d{number} holds something else than it did"));
             }
         }
@@ -273,8 +282,12 @@ impl Oracle {
     /// end of the link, `to` the replica's own.
     pub fn heard(&mut self, from: (usize, LinkId), to: (usize, LinkId), bytes: &[u8]) {
         let summary = FrameSummary::decode(bytes);
-        if let (Ok(summary), Some(said)) = (&summary, self.hosts[to.0].said.get_mut(&to.1)) {
-            said.arriving.take_in(summary);
+        let handles = self.hosts[from.0].said.get(&from.1).map_or_else(BTreeMap::new, |said| said.handles.clone());
+        if let Some(said) = self.hosts[to.0].said.get_mut(&to.1) {
+            said.book.heard(bytes, |handle| handles.get(&handle).copied());
+            if let Ok(summary) = &summary {
+                said.arriving.take_in(summary);
+            }
         }
         let (handle, counters): (u32, Vec<(ReplicaId, u64)>) = match summary {
             Ok(FrameSummary::Offer { handle, version, .. } | FrameSummary::Snapshot { handle, version, .. }) => {
@@ -336,9 +349,9 @@ impl Oracle {
     ///
     /// # Errors
     /// The check that failed, and how.
-    pub fn conclude(&self, host: usize, number: usize, document: &Document, stored: &Snapshot) -> Result<(), Broken> {
+    pub fn conclude(&self, host: usize, number: usize, document: &Snapshot, stored: &Snapshot) -> Result<(), Broken> {
         let (version, all) = (document.version(), self.truths[number].version());
-        if stored.encode() != document.snapshot().encode() {
+        if stored.encode() != document.encode() {
             return broken(Check::Reopens, format!("the store of host {host} holds another d{number} than its memory"));
         }
         for known in &self.hosts {
@@ -364,6 +377,8 @@ struct Said {
     heard: BTreeMap<usize, VersionVector>,
     /// What has arrived of a message in parts.
     arriving: Arriving,
+    /// What was taken in here, and given back for it.
+    book: Book,
 }
 
 /// Returns the id of a replica by its number.

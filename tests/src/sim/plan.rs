@@ -61,6 +61,12 @@ pub struct Limits {
     pub store_bytes: usize,
     /// Takes only documents that were opened here.
     pub opened_only: bool,
+    /// `Config::resident_documents_max`.
+    pub residents: usize,
+    /// How long a document takes to load at most, in milliseconds; 0: it is there at once.
+    pub load_ms: usize,
+    /// Starts with every document at rest whose head is noted in the store.
+    pub starts_at_rest: bool,
     /// Divides every wait of the protocol.
     pub haste: u64,
 }
@@ -162,7 +168,7 @@ fault_kinds! {
     Crash = "crash, unsynced writes lost",
     /// A host dies while it writes; the oldest of what was not durable survives.
     TornCrash = "crash, unsynced writes torn",
-    /// The disk fails to write; the replica stops and is started again.
+    /// The disk fails to write or to read; the replica stops and is started again.
     DiskError = "disk error",
     /// The disk takes nothing for a while; the replica stops each time it has to write.
     DiskFull = "disk full",
@@ -176,6 +182,8 @@ fault_kinds! {
     LogLimit = "restart with another log limit",
     /// A host's wall clock is off by up to ten years.
     Skew = "clock skew",
+    /// Every document of a host leaves its memory that may.
+    Rest = "documents put to rest",
     /// A host dials a peer that it may be linked with already.
     SecondLink = "second link",
 }
@@ -245,6 +253,9 @@ impl Limits {
             in_flight_bytes: [1, 600, 1 << 20][choices.below(3)],
             store_bytes: [0, 500, 1 << 20][choices.below(3)],
             opened_only: choices.below(8) == 0,
+            residents: [1, 2, usize::MAX][choices.below(3)],
+            load_ms: [0, 0, 20, 3_000][choices.below(4)],
+            starts_at_rest: choices.coin(),
             haste: [1, 1, 3][choices.below(3)],
         }
     }

@@ -28,6 +28,8 @@ pub struct Tally {
     pub snapshots: u64,
     /// Messages in parts begun.
     pub in_parts: u64,
+    /// Documents that an endpoint asked for.
+    pub loads: u64,
     /// Faults that took effect, by kind.
     pub faults: BTreeMap<FaultKind, u64>,
     /// Links closed by an endpoint, by reason.
@@ -47,6 +49,7 @@ impl Tally {
         self.links += other.links;
         self.snapshots += other.snapshots;
         self.in_parts += other.in_parts;
+        self.loads += other.loads;
         for (kind, count) in &other.faults {
             *self.faults.entry(*kind).or_default() += count;
         }
@@ -75,6 +78,7 @@ impl fmt::Display for Tally {
             ("links", self.links),
             ("snapshots in one message", self.snapshots),
             ("messages in parts", self.in_parts),
+            ("documents loaded again", self.loads),
             ("faults", self.faults()),
         ];
         rows.iter().try_for_each(|(name, count)| writeln!(f, "{name:<40} {count:>12}"))?;

@@ -4,7 +4,8 @@
 //! when they were entered, and one stream of choices for each thing that draws any, all from the
 //! plan's seed. Nothing here looks at a real clock or at anything in hash order.
 //!
-//! `links` carries messages, `faults` breaks things, `turn` carries out what endpoints ask for.
+//! `links` carries messages, `faults` breaks things, `memory` loads documents, `turn` carries out what endpoints
+//! ask for.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -25,6 +26,7 @@ use crate::op::{Edit, Op};
 
 mod faults;
 mod links;
+mod memory;
 mod turn;
 
 use links::Edge;
@@ -73,6 +75,8 @@ enum Happening {
     Dial { edge: usize },
     /// What a host has asked its disk for becomes durable.
     Sync { host: usize, life: u64 },
+    /// A document that a host has asked for is loaded.
+    Load { host: usize, life: u64 },
     /// A host's timer.
     Timer { host: usize },
     /// A host is switched on.
@@ -101,6 +105,8 @@ pub struct World<'p> {
     choices: Choices,
     tally: Tally,
     trace: Trace,
+    /// The host that is dealt with has got a document, and all that has waited for it at once.
+    has_loaded: bool,
     /// Everybody was equal, and all links alive: from now on they have to stay so.
     is_mended: bool,
     /// Everybody is equal once more, and must be so then.
@@ -138,6 +144,7 @@ impl<'p> World<'p> {
             choices: Choices::new(plan.seed ^ 0x776f_726c_6473),
             tally: Tally { seeds: 1, ..Tally::default() },
             trace: Trace::new(detail),
+            has_loaded: false,
             is_mended: false,
             rests_until_ms: None,
             deadline_ms: 0,
@@ -190,6 +197,7 @@ impl<'p> World<'p> {
             Happening::Down { wire, end } => self.hear_down(wire, end),
             Happening::Dial { edge } => self.dial(edge),
             Happening::Sync { host, life } => self.sync(host, life),
+            Happening::Load { host, life } => self.load(host, life),
             Happening::Timer { host } => self.timer(host),
             Happening::Start { host } => self.start(host),
             Happening::Look => self.look(),
@@ -211,6 +219,7 @@ impl<'p> World<'p> {
     }
 
     fn write(&mut self, host: usize, document: usize, ops: &[Op], ending: Ending) -> Result<(), Broken> {
+        self.bring(host, document)?;
         let machine = &mut self.machines[host];
         let now = machine.now(self.now_ms);
         let Some(Host { endpoint, .. }) = &mut machine.host else { return Ok(()) };
@@ -303,12 +312,12 @@ impl<'p> World<'p> {
         }
         for (number, machine) in self.machines.iter().enumerate() {
             let Some(host) = &machine.host else { return Some(format!("host {number} is down")) };
-            if !host.unsynced().is_empty() {
-                return Some(format!("host {number} has writes that are not durable"));
+            if !host.unsynced().is_empty() || !host.asked().is_empty() {
+                return Some(format!("host {number} waits for its disk"));
             }
             for (document, id) in self.ids.iter().enumerate() {
                 let all = self.oracle.truths[document].version();
-                let version = host.endpoint.document(id).map_or_else(VersionVector::new, |open| open.version());
+                let version = host.endpoint.head(id).map_or_else(VersionVector::new, |head| head.version());
                 if version != all {
                     return Some(format!("host {number} holds {version:?} of d{document}, not {all:?}"));
                 }
@@ -327,20 +336,22 @@ impl<'p> World<'p> {
         for (host, machine) in self.machines.iter().enumerate() {
             self.oracle.at_rest(host, machine)?;
         }
-        for (document, id) in self.ids.iter().enumerate() {
-            let open = self.machines.iter().filter_map(|machine| machine.host.as_ref()?.endpoint.document(id));
-            let bytes: BTreeSet<Vec<u8>> = open.map(|document| document.snapshot().encode()).collect();
+        for document in 0..self.ids.len() {
+            let mut held = Vec::new();
+            for host in 0..self.machines.len() {
+                held.extend(self.bring(host, document)?.map(|content| (host, content)));
+            }
+            let bytes: BTreeSet<Vec<u8>> = held.iter().map(|(_, content)| content.encode()).collect();
             if bytes.len() > 1 {
                 return broken(Check::EqualStates, format!("d{document} has {} encodings", bytes.len()));
             }
             self.trace.note(self.now_ms, Who::World, &bytes.into_iter().flatten().collect::<Vec<u8>>(), || {
                 format!("d{document} is the same everywhere")
             });
-            for (host, machine) in self.machines.iter().enumerate() {
-                let open = machine.host.as_ref().and_then(|host| host.endpoint.document(id));
-                let stored = machine.store.load(id.as_str()).map(|held| folded(held.snapshot, &held.deltas));
-                if let (Some(open), Some(stored)) = (open, stored) {
-                    self.oracle.conclude(host, document, open, &stored)?;
+            for (host, content) in held {
+                if let Some(stored) = self.machines[host].store.load(self.ids[document].as_str()) {
+                    let stored = folded(stored.snapshot, &stored.deltas);
+                    self.oracle.conclude(host, document, &content, &stored)?;
                 }
             }
         }
@@ -381,8 +392,14 @@ impl World<'_> {
         }
         machine.life += 1;
         let (now, config) = (machine.now(self.now_ms), machine.config());
-        let up = Host::start(now, machine.replica, config, &machine.store).map_err(|error| reopens(&error))?;
-        self.oracle.started(host, up.endpoint.documents())?;
+        let start = if machine.limits.starts_at_rest { Host::start_at_rest } else { Host::start };
+        let up = start(now, machine.replica, config, &machine.store).map_err(|error| reopens(&error))?;
+        let stored = |id: &DocumentId| machine.store.load(id.as_str()).expect("it was opened from there");
+        let documents = up.endpoint.heads().map(|(id, head)| {
+            let held = stored(id);
+            (id.clone(), head, folded(held.snapshot, &held.deltas))
+        });
+        self.oracle.started(host, documents)?;
         self.machines[host].host = Some(up);
         let life = self.machines[host].life;
         self.note(host, &life.to_le_bytes(), || format!("starts, life {life}"));

@@ -32,6 +32,9 @@ pub enum Check {
     /// Invariant 4, for what is acknowledged.
     #[error("what is acknowledged is durable")]
     AckedIsDurable,
+    /// Invariant 4, for credit.
+    #[error("credit is returned only for what is taken in")]
+    CreditLast,
     /// Invariant 5.
     #[error("equal versions mean equal states")]
     EqualStates,

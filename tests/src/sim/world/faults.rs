@@ -20,6 +20,7 @@ impl World<'_> {
             FaultKind::SecondLink => self.dial_again(fault)?,
             FaultKind::Restart | FaultKind::LogLimit => self.restart(fault)?,
             FaultKind::Truncation => self.truncate(fault),
+            FaultKind::Rest => self.rest(fault.at % self.machines.len())?,
             FaultKind::Crash | FaultKind::TornCrash => self.crash(fault),
             _ => self.afflict(fault),
         };
@@ -214,6 +215,13 @@ impl World<'_> {
         !is_lost && self.is_up_at(wire, 0) && self.is_up_at(wire, 1)
     }
 
+    /// A disk has failed: the host stops with nothing more written, and is started again a while later.
+    pub(super) fn stop_and_start(&mut self, host: usize) {
+        let again_ms = self.now_ms + 100 + self.choices.below(2_000) as u64;
+        self.stop(host, 0);
+        self.enter(again_ms, Happening::Start { host });
+    }
+
     /// Ends a host's life; the oldest `kept` of its writes still reach the disk.
     pub(super) fn stop(&mut self, host: usize, kept: usize) {
         let Some(up) = self.machines[host].host.take() else { return };
@@ -226,6 +234,7 @@ impl World<'_> {
         let machine = &mut self.machines[host];
         machine.is_syncing = false;
         machine.cuts_next = None;
+        machine.is_loading = false;
         machine.timer_ms = None;
         let links: Vec<(WireNumber, usize)> = std::mem::take(&mut machine.links).into_values().collect();
         for (number, end) in links {

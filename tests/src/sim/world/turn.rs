@@ -1,6 +1,6 @@
 //! Carrying out what an endpoint asks for, and judging every bit of it.
 
-use crdt_core::{Document, ReplicaId};
+use crdt_core::ReplicaId;
 use crdt_sync::{CloseReason, Event, FrameSummary, LinkId, Write};
 
 use super::{Happening, World};
@@ -33,19 +33,38 @@ impl World<'_> {
             }
             match effect {
                 Effect::Requested => self.request(host, own.take())?,
+                Effect::Asked => {
+                    let asked = self.machines[host].host.as_ref().and_then(|up| up.asked().back()).cloned();
+                    self.ask(host, &asked.expect("it has just asked"))?;
+                }
+                Effect::Rested { document, .. } => {
+                    let number = self.oracle.document(&document);
+                    self.note(host, &number.to_le_bytes(), || format!("lets d{number} rest"));
+                }
                 Effect::Transmit { link, bytes } => self.transmit(host, link, bytes)?,
                 Effect::Close { link, reason } => self.close(host, link, reason)?,
                 Effect::Event(event) => self.hear(host, event)?,
             }
             self.cut_in_between(host);
         }
+        self.has_loaded = false;
+        self.observe(host)?;
+        self.arm(host);
+        Ok(())
+    }
+
+    /// Looks at every document of a host.
+    fn observe(&mut self, host: usize) -> Result<(), Broken> {
+        let Some(up) = &self.machines[host].host else { return Ok(()) };
         for (document, id) in self.ids.iter().enumerate() {
-            if let Some(open) = self.machines[host].host.as_ref().and_then(|up| up.endpoint.document(id)) {
-                self.oracle.observe(host, document, open)?;
+            if let Some(open) = up.endpoint.document(id) {
+                let stands = (open.version(), open.digest());
+                self.oracle.observe(host, document, stands, Some(open.snapshot()))?;
+            } else if let Some(head) = up.endpoint.head(id) {
+                self.oracle.observe(host, document, (head.version(), head.digest), None)?;
             }
         }
-        self.arm(host);
-        self.oracle.bounds(host, &self.machines[host])
+        Ok(())
     }
 
     /// A write was asked for: it is due some time later.
@@ -105,10 +124,8 @@ impl World<'_> {
         if std::mem::take(&mut machine.fails_next) || is_full {
             let kind = if is_full { FaultKind::DiskFull } else { FaultKind::DiskError };
             *self.tally.faults.entry(kind).or_default() += 1;
-            let again_ms = self.now_ms + 100 + self.choices.below(2_000) as u64;
             self.note(host, &[], || "cannot write, and stops".to_owned());
-            self.stop(host, 0);
-            self.enter(again_ms, Happening::Start { host });
+            self.stop_and_start(host);
             return Ok(());
         }
         let count = if self.choices.below(4) == 0 { 1 + self.choices.below(waiting) } else { waiting };
@@ -130,6 +147,12 @@ impl World<'_> {
         }
         self.oracle.sent(host, link, &bytes)?;
         self.oracle.is_news(host, link, &bytes)?;
+        self.oracle.returned(host, link, &bytes);
+        if self.oracle.credit(host, link).is_err() {
+            // What has just been taken in has not been looked at yet.
+            self.observe(host)?;
+            self.oracle.credit(host, link)?;
+        }
         self.tally.messages += 1;
         self.tally.bytes += bytes.len() as u64;
         let name = |link: LinkId| format!("link {}", link.0);
@@ -187,7 +210,9 @@ impl World<'_> {
                 let peer = self.peer_of(host, link);
                 self.note(host, &link.0.to_le_bytes(), || format!("link {}: d{number} is in sync", link.0));
                 let up = self.machines[host].host.as_ref();
-                let version = up.and_then(|up| up.endpoint.document(&document)).map(Document::version);
+                let version = up.and_then(|up| up.endpoint.head(&document)).map(|head| head.version());
+                // Of several frames that have waited, one may have brought them level, and the next something new.
+                let version = if self.has_loaded { Some(self.oracle.durable(host, number).clone()) } else { version };
                 if let (Some(peer), Some(version)) = (peer, version) {
                     self.oracle.in_sync((host, host_of(peer)), number, &version)?;
                 }
