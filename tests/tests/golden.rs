@@ -63,4 +63,7 @@ stories! {
     "26-other-versions.txt" other_versions_are_refused,
     "27-violations.txt" violations_are_closed_with_their_code,
     "28-lost-delta.txt" a_lost_delta_closes_the_link,
+    "29-at-rest.txt" equal_documents_at_rest_are_not_loaded_and_a_delta_waits,
+    "30-one-at-a-time.txt" a_peer_is_served_one_document_after_the_other,
+    "31-log-loaded-again.txt" a_log_that_is_loaded_again_goes_on_where_it_was,
 }

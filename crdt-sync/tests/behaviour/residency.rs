@@ -233,7 +233,7 @@ fn a_snapshot_that_waits_to_be_sent_keeps_its_document() {
     assert_eq!(resident(&network, 0, "ab"), "ab");
     network.pass(3_000);
     network.assert_converged_between("b", 0, 1);
-    assert_eq!((network.count_since(0, SNAPSHOT), resident(&network, 0, "ab")), (1, "b".to_owned()));
+    assert_eq!((network.count_since(0, SNAPSHOT), resident(&network, 0, "ab")), (2, "b".to_owned()));
     assert_eq!(network.nodes[0].endpoint.head(&id("a")), network.nodes[1].endpoint.head(&id("a")));
 }
 

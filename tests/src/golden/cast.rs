@@ -42,7 +42,9 @@ impl Stage {
         self.start(name)?;
         let id = DocumentId::new(document)?;
         let now = self.now();
-        self.host(name)?.bring(now, &id)?;
+        if !self.host(name)?.endpoint.wake(now, &id) {
+            self.carry_out(name)?;
+        }
         for number in 1..=edit.times {
             let value = if edit.times > 1 { format!("{} {number}", edit.value) } else { edit.value.clone() };
             let now = self.now();

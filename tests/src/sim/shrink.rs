@@ -55,6 +55,11 @@ impl Search {
         self.attempt(Plan { both_dial: false, ..self.best.clone() });
         self.attempt(Plan { topology: Topology::Line, ..self.best.clone() });
         self.attempt(Plan { latency_ms: 1, ..self.best.clone() });
+        let mut roomy = self.best.clone();
+        for limits in &mut roomy.limits {
+            (limits.residents, limits.load_ms) = (usize::MAX, 0);
+        }
+        self.attempt(roomy);
     }
 
     /// Takes out runs of steps, long ones first.
