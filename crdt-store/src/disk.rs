@@ -16,6 +16,7 @@ mod error;
 mod fault;
 mod files;
 mod fold;
+mod folder;
 mod identity;
 mod lock;
 mod overlay;
@@ -29,17 +30,14 @@ mod verify;
 mod witness;
 mod write;
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crdt_core::{Delta, ReplicaId, Snapshot};
-use rand::TryRng;
-use rand::rngs::SysRng;
 use redb::StorageBackend;
 use redb::backends::FileBackend;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::store::{Checkpoint, Store, StoreError, Stored};
 
@@ -50,14 +48,10 @@ pub use self::verify::Verified;
 
 use self::fault::Fault;
 use self::files::FileMark;
-use self::lock::{Attempt, Lock};
-use self::row::{IdentityRow, Seal};
-use self::rows::Rows;
-use self::witness::{Place, Record, Witness};
-
-const STORE_FILE: &str = "store.redb";
-const WITNESS_FILE: &str = "witness";
-const LOCK_FILE: &str = "lock";
+use self::folder::{Folder, STORE_FILE, fresh_identity};
+use self::row::IdentityRow;
+use self::rows::{Limits, Rows};
+use self::witness::{Place, Witness};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -69,6 +63,9 @@ pub struct DiskOptions {
     pub cache_bytes: usize,
     /// How long the deltas of a document may be that are not coalesced yet; 64 KiB unless set.
     pub tail_bytes_max: usize,
+    /// Up to which length the file is checked whole on opening; 16 MiB unless set, which takes some 15 ms. Rows are
+    /// checked when they are read in any case; [`DiskStore::verify`] checks a file of any length.
+    pub check_bytes_max: u64,
     /// Whether the id is kept without proof.
     pub continuity: Continuity,
 }
@@ -79,8 +76,16 @@ impl Default for DiskOptions {
             replica: None,
             cache_bytes: 16 * 1024 * 1024,
             tail_bytes_max: 64 * 1024,
+            check_bytes_max: 16 * 1024 * 1024,
             continuity: Continuity::default(),
         }
+    }
+}
+
+impl DiskOptions {
+    fn limits(&self) -> Limits {
+        let tail_bytes_max = self.tail_bytes_max as u64;
+        Limits { cache_bytes: self.cache_bytes, tail_bytes_max, check_bytes_max: self.check_bytes_max }
     }
 }
 
@@ -127,13 +132,6 @@ pub struct DiskStore {
     folder: Option<Folder>,
 }
 
-/// A folder that is ours.
-#[derive(Debug)]
-struct Folder {
-    path: PathBuf,
-    lock: Lock,
-}
-
 impl DiskStore {
     /// Opens the store in a folder, or makes one. O(documents), and a few syncs of the disk.
     ///
@@ -156,7 +154,7 @@ impl DiskStore {
         }
         let place = Place { file: FileMark::of(&file)?, machine };
         let backend = FileBackend::new(file).map_err(Fault::from)?;
-        let mut rows = Rows::open(backend, options.cache_bytes, options.tail_bytes_max as u64)?;
+        let mut rows = Rows::open(backend, options.limits())?;
         check_owner(options, rows.identity())?;
         let renewed = folder.settle_identity(&mut rows, options.continuity, place)?;
         let identity = Identity::of(rows.identity(), renewed);
@@ -172,11 +170,10 @@ impl DiskStore {
     /// # Errors
     /// [`DiskOpenError`].
     pub fn open_on(backend: impl StorageBackend, options: DiskOptions) -> Result<Self, DiskOpenError> {
-        let (cache_bytes, tail_bytes_max) = (options.cache_bytes, options.tail_bytes_max as u64);
         let rows = if backend.len()? == 0 {
-            Rows::create(backend, cache_bytes, tail_bytes_max, fresh_identity(&options)?)?
+            Rows::create(backend, options.limits(), fresh_identity(&options)?)?
         } else {
-            Rows::open(backend, cache_bytes, tail_bytes_max)?
+            Rows::open(backend, options.limits())?
         };
         check_owner(&options, rows.identity())?;
         let identity = Identity::of(rows.identity(), None);
@@ -306,117 +303,6 @@ impl Identity {
     }
 }
 
-impl Folder {
-    /// Takes the folder, which is made if it is missing.
-    fn take(path: &Path) -> Result<Self, DiskOpenError> {
-        files::make_folder(path)?;
-        match Lock::attempt(&path.join(LOCK_FILE))? {
-            Attempt::Taken(lock) => Ok(Self { path: path.to_path_buf(), lock }),
-            Attempt::HeldBy(holder) => Err(DiskOpenError::Held { holder }),
-        }
-    }
-
-    fn store(&self) -> PathBuf {
-        self.path.join(STORE_FILE)
-    }
-
-    fn witness(&self) -> PathBuf {
-        self.path.join(WITNESS_FILE)
-    }
-
-    fn temporary(&self) -> PathBuf {
-        self.path.join("store.tmp")
-    }
-
-    /// Removes what a crash in the middle of a creation has left.
-    fn remove_stale(&self) -> io::Result<()> {
-        files::remove_stale(&self.temporary())?;
-        files::remove_stale(&self.witness().with_extension("tmp"))
-    }
-
-    /// Makes an empty store. The witness comes before the name: a store that has one is whole.
-    fn create(&self, options: &DiskOptions, machine: u64) -> Result<(), DiskOpenError> {
-        let row = fresh_identity(options)?;
-        let seal = row.seal;
-        let file = files::private().create_new(true).open(self.temporary())?;
-        let place = Place { file: FileMark::of(&file)?, machine };
-        let backend = FileBackend::new(file.try_clone()?).map_err(Fault::from)?;
-        let rows = Rows::create(backend, options.cache_bytes, options.tail_bytes_max as u64, row)?;
-        let commits = rows.commits();
-        rows.close()?;
-        file.sync_all()?;
-        Witness::create(&self.witness(), Record { seals: [seal; 2], place }, commits)?;
-        fs::rename(self.temporary(), self.store())?;
-        files::sync_folder(&self.path)?;
-        info!(folder = %self.path.display(), "made a new store");
-        Ok(())
-    }
-
-    /// Makes a store of a backup.
-    fn restore(&self, backup: &Path) -> Result<Verified, DiskOpenError> {
-        backup::copy_file(backup, &self.temporary())?;
-        // Checked before redb opens it for writing, which a damaged file might not survive.
-        let (verified, _) = verify::file(&self.temporary())?;
-        let options = DiskOptions::default();
-        let file = files::private().open(self.temporary())?;
-        let backend = FileBackend::new(file.try_clone()?).map_err(Fault::from)?;
-        let mut rows = Rows::open(backend, options.cache_bytes, options.tail_bytes_max as u64)?;
-        // It is marked already, unless somebody took the file of a store for a backup.
-        rows.set_identity(IdentityRow { is_backup: true, ..rows.identity().clone() })?;
-        rows.close()?;
-        file.sync_all()?;
-        files::remove_stale(&self.witness())?;
-        fs::rename(self.temporary(), self.store())?;
-        files::sync_folder(&self.path)?;
-        info!(folder = %self.path.display(), "made a store of a backup");
-        Ok(verified)
-    }
-
-    /// Proves that the store may keep its id, or gives it another; durable on return.
-    fn settle_identity(
-        &self,
-        rows: &mut Rows,
-        continuity: Continuity,
-        place: Place,
-    ) -> Result<Option<Renewal>, DiskOpenError> {
-        let witness = Witness::open(&self.witness())?;
-        let doubt = identity::judge(witness.as_ref(), rows.identity(), rows.commits(), place);
-        let renewal = doubt.filter(|doubt| continuity == Continuity::Prove || !doubt.is_doubt());
-        let (was, seal) = (rows.identity().clone(), random()?);
-        let mut witness = match (renewal, witness) {
-            (Some(_), _) => Witness::create(&self.witness(), Record { seals: [seal; 2], place }, rows.commits())?,
-            (None, Some(mut witness)) => {
-                witness.set_record(Record { seals: [was.seal, seal], place })?;
-                witness
-            }
-            (None, None) => {
-                Witness::create(&self.witness(), Record { seals: [was.seal, seal], place }, rows.commits())?
-            }
-        };
-        let mut row = IdentityRow { seal, is_backup: false, ..was.clone() };
-        if let Some(renewal) = renewal {
-            row.replica = ReplicaId::from_random_bytes(random()?);
-            row.former.push(was.replica);
-            warn!(former = %was.replica, replica = %row.replica, %renewal, "the store takes a new id");
-        }
-        rows.set_identity(row)?;
-        if renewal.is_none() {
-            witness.set_record(Record { seals: [seal; 2], place })?;
-        }
-        witness.note_commits(rows.commits())?;
-        rows.attach(witness);
-        Ok(renewal)
-    }
-}
-
-fn fresh_identity(options: &DiskOptions) -> io::Result<IdentityRow> {
-    let replica = match options.replica {
-        Some(replica) => replica,
-        None => ReplicaId::from_random_bytes(random()?),
-    };
-    Ok(IdentityRow { replica, seal: random()?, is_backup: false, former: Vec::new() })
-}
-
 fn check_owner(options: &DiskOptions, row: &IdentityRow) -> Result<(), DiskOpenError> {
     match options.replica {
         Some(replica) if replica != row.replica && !row.former.contains(&replica) => {
@@ -424,10 +310,4 @@ fn check_owner(options: &DiskOptions, row: &IdentityRow) -> Result<(), DiskOpenE
         }
         _ => Ok(()),
     }
-}
-
-fn random() -> io::Result<Seal> {
-    let mut bytes = [0; 16];
-    SysRng.try_fill_bytes(&mut bytes)?;
-    Ok(bytes)
 }

@@ -15,6 +15,7 @@ use super::base::Base;
 use super::error::BackupError;
 use super::fault::Fault;
 use super::files;
+use super::folder;
 use super::read;
 use super::row::IdentityRow;
 use super::table::{CHUNKS, DELTAS, DOCUMENTS, Tag, VERSIONS, unseal};
@@ -66,7 +67,7 @@ impl Backup {
     }
 
     fn copy_into(&self, file: File) -> Result<(), Fault> {
-        let target = Base::open(FileBackend::new(file)?, CACHE_BYTES)?;
+        let target = Base::open(FileBackend::new(file)?, CACHE_BYTES, 0)?;
         let source = &self.transaction;
         target.write(|transaction| {
             let mut tables = Tables::open(transaction)?;
@@ -110,7 +111,7 @@ pub(super) fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
 /// Gives a name beside `path` that nobody else is writing to.
 fn temporary(path: &Path) -> io::Result<PathBuf> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(format!(".{:016x}.tmp", u64::from_le_bytes(*super::random()?.first_chunk().unwrap_or(&[0; 8]))));
+    name.push(format!(".{:016x}.tmp", u64::from_le_bytes(*folder::random()?.first_chunk().unwrap_or(&[0; 8]))));
     fs::create_dir_all(files::parent(path))?;
     Ok(path.with_file_name(name))
 }

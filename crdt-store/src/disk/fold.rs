@@ -103,3 +103,86 @@ fn add_layer(
     row.layers.push(Layer { sequence, bytes: bytes.len() as u64 });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{DiskOptions, DiskStore};
+    use crate::store::Store;
+    use crdt_core::{Document, ReplicaId, Snapshot};
+    use redb::backends::InMemoryBackend;
+
+    const A: ReplicaId = ReplicaId::from_u128(1);
+    const TAIL_BYTES_MAX: u64 = 4096;
+
+    fn new_store() -> DiskStore {
+        let tail_bytes_max = TAIL_BYTES_MAX as usize;
+        let options = DiskOptions { replica: Some(A), tail_bytes_max, ..DiskOptions::default() };
+        DiskStore::open_on(InMemoryBackend::new(), options).expect("opens")
+    }
+
+    fn row(store: &DiskStore) -> DocumentRow {
+        store.rows.read(|transaction| read::row(transaction, "d")).expect("reads")
+    }
+
+    fn loaded(store: &DiskStore) -> Snapshot {
+        let stored = store.load("d").expect("reads").expect("is there");
+        stored.deltas.iter().fold(stored.snapshot, |mut snapshot, delta| {
+            snapshot.apply(delta).expect("in order");
+            snapshot
+        })
+    }
+
+    fn write(store: &mut DiskStore, document: &mut Document, key: &str, value: &str) {
+        let mut edit = document.transact(1);
+        edit.register(key).set(value).expect("short");
+        let delta = edit.commit().expect("a change was made").delta;
+        let _ = store.append("d", &Arc::new(delta)).expect("continues");
+    }
+
+    #[test]
+    fn layers_stay_as_few_as_the_logarithm_of_what_they_hold() {
+        let (mut store, mut document) = (new_store(), Document::new(A));
+        for value in 0..20_000 {
+            write(&mut store, &mut document, &format!("key {value}"), "some value");
+            if value % 20 == 0 {
+                store.sync().expect("takes it");
+                let row = row(&store);
+                let folds = row.delta_bytes() / TAIL_BYTES_MAX + 2;
+                assert!(row.layers.len() as u32 <= 2 + folds.ilog2(), "{row:?}");
+                assert!(row.tail_bytes <= TAIL_BYTES_MAX);
+            }
+        }
+        store.sync().expect("takes it");
+        assert!(row(&store).delta_bytes() > 500_000);
+        assert!(loaded(&store) == document.snapshot());
+    }
+
+    #[test]
+    fn overwrites_of_one_register_end_as_one_small_layer() {
+        let (mut store, mut document) = (new_store(), Document::new(A));
+        for value in 0..10_000 {
+            write(&mut store, &mut document, "key", &format!("value {value}"));
+            if value % 50 == 0 {
+                store.sync().expect("takes it");
+            }
+        }
+        store.sync().expect("takes it");
+        let row = row(&store);
+        assert!(row.layers.len() <= 2 && row.delta_bytes() < 2 * TAIL_BYTES_MAX, "{row:?}");
+        assert!(loaded(&store) == document.snapshot());
+    }
+
+    #[test]
+    fn a_layer_ends_before_it_is_too_long_to_be_one_delta() {
+        let (mut store, mut document) = (new_store(), Document::new(A));
+        let value = "x".repeat(1_000_000);
+        for key in 0..10 {
+            write(&mut store, &mut document, &format!("key {key}"), &value);
+        }
+        store.sync().expect("takes it");
+        let row = row(&store);
+        assert!(row.layers.len() >= 3 && row.layers.iter().all(|layer| layer.bytes <= LAYER_BYTES_MAX), "{row:?}");
+        assert!(loaded(&store) == document.snapshot());
+    }
+}

@@ -53,6 +53,14 @@ struct Touched {
     staged_bytes: u64,
 }
 
+/// What an opening keeps to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) cache_bytes: usize,
+    pub(super) tail_bytes_max: u64,
+    pub(super) check_bytes_max: u64,
+}
+
 /// Why rows cannot be opened.
 #[derive(Debug)]
 pub(super) enum RowsError {
@@ -68,13 +76,8 @@ impl From<Fault> for RowsError {
 
 impl Rows {
     /// Makes the tables of a new store in an empty database.
-    pub(super) fn create(
-        backend: impl StorageBackend,
-        cache_bytes: usize,
-        tail_bytes_max: u64,
-        identity: IdentityRow,
-    ) -> Result<Self, Fault> {
-        let base = Base::open(backend, cache_bytes)?;
+    pub(super) fn create(backend: impl StorageBackend, limits: Limits, identity: IdentityRow) -> Result<Self, Fault> {
+        let base = Base::open(backend, limits.cache_bytes, 0)?;
         let totals = Totals { commits: 1, ..Totals::default() };
         base.write(|transaction| {
             let mut tables = Tables::open(transaction)?;
@@ -83,16 +86,12 @@ impl Rows {
             tables.put_totals(totals)
         })?;
         let (names, touched) = (BTreeSet::new(), BTreeMap::new());
-        Ok(Self { base, identity, totals, names, touched, tail_bytes_max, witness: None })
+        Ok(Self { base, identity, totals, names, touched, tail_bytes_max: limits.tail_bytes_max, witness: None })
     }
 
     /// Opens the tables of a store. O(documents): their names are read, nothing else.
-    pub(super) fn open(
-        backend: impl StorageBackend,
-        cache_bytes: usize,
-        tail_bytes_max: u64,
-    ) -> Result<Self, RowsError> {
-        let base = Base::open(backend, cache_bytes)?;
+    pub(super) fn open(backend: impl StorageBackend, limits: Limits) -> Result<Self, RowsError> {
+        let base = Base::open(backend, limits.cache_bytes, limits.check_bytes_max)?;
         let format = base.read(read::format)?;
         if format != FORMAT {
             // Whoever cannot read a file does not close it either, as redb would by writing to it.
@@ -104,7 +103,15 @@ impl Rows {
             Ok((read::identity(transaction)?, totals, read::names(transaction, totals)?))
         })?;
         let names = names.into_iter().collect();
-        Ok(Self { base, identity, totals, names, touched: BTreeMap::new(), tail_bytes_max, witness: None })
+        Ok(Self {
+            base,
+            identity,
+            totals,
+            names,
+            touched: BTreeMap::new(),
+            tail_bytes_max: limits.tail_bytes_max,
+            witness: None,
+        })
     }
 
     pub(super) fn identity(&self) -> &IdentityRow {
@@ -235,10 +242,6 @@ impl Rows {
 
     pub(super) fn reader(&self) -> Result<ReadTransaction, Fault> {
         self.base.reader()
-    }
-
-    pub(super) fn check_integrity(&mut self) -> Result<bool, Fault> {
-        self.base.check_integrity()
     }
 
     pub(super) fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, Fault>) -> Result<T, Fault> {

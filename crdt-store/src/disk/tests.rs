@@ -7,6 +7,8 @@ use std::sync::Arc;
 use crdt_core::{Document, ReplicaId, Snapshot};
 use tempfile::TempDir;
 
+use super::folder::{LOCK_FILE, WITNESS_FILE};
+use super::witness::Record;
 use super::*;
 
 const MACHINE: u64 = 1;
@@ -163,6 +165,22 @@ fn a_copy_from_within_the_last_opening_put_back_in_place_costs_the_id() {
     write_one(&mut store);
     drop(store);
     overwrite(&room.path("copy"), &file);
+    assert_renewed(&open(&path), replica, Renewal::RolledBack);
+}
+
+#[test]
+fn a_damaged_header_that_names_the_commit_before_the_last_costs_the_id() {
+    let room = Room::new();
+    let (path, file) = (room.path("a"), room.path("a").join(STORE_FILE));
+    let mut store = open(&path);
+    let replica = store.replica();
+    write_one(&mut store);
+    write_one(&mut store);
+    let mut killed = fs::read(&file).expect("reads");
+    drop(store);
+    killed[9] ^= 1;
+    fs::write(&file, killed).expect("writes");
+    assert!(matches!(DiskStore::verify(&path), Err(VerifyError::Damaged(_))));
     assert_renewed(&open(&path), replica, Renewal::RolledBack);
 }
 

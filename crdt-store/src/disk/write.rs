@@ -11,8 +11,9 @@ use super::row::{DocumentRow, FORMAT, FORMAT_KEY, IDENTITY_KEY, IdentityRow, TOT
 use super::table::{CHUNKS, DELTAS, DOCUMENTS, META, VERSIONS};
 use super::table::{Tag, chunk_key, delta_key, seal, version_key};
 
-/// The longest piece of a snapshot in one row.
-const CHUNK_BYTES_MAX: usize = 64 * 1024;
+/// The longest piece of a snapshot in one row: with key, checksum and the header of a page it fills 64 KiB, where
+/// redb, whose pages are powers of two, would spend 128 KiB on a few bytes more.
+const CHUNK_BYTES_MAX: usize = 64 * 1024 - 256;
 
 /// The tables of one transaction, open.
 pub(super) struct Tables<'t> {
