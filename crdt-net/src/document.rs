@@ -6,13 +6,14 @@
 use std::any::Any;
 use std::convert::Infallible;
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
 
 use crdt_core::{Snapshot, Transaction, VersionVector};
 use crdt_sync::{DocumentId, DocumentIdError};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use crate::driver::{Command, Edit, Edited};
+use crate::driver::{Call, Command, Edit, Edited};
 use crate::replica::{Closed, Replica};
 use crate::watch::Watch;
 
@@ -48,7 +49,7 @@ impl DocumentHandle {
     /// [`Closed`] if the replica is.
     pub async fn snapshot(&self) -> Result<Snapshot, Closed> {
         let document = self.id.clone();
-        self.replica.ask(|reply| Command::Snapshot { document, reply }).await
+        self.replica.ask(|reply| Command::Call { document, call: Call::Snapshot { reply } }).await
     }
 
     /// Runs a transaction and returns once it is durable in the store. It reaches peers later.
@@ -70,8 +71,10 @@ impl DocumentHandle {
         E: Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Transact { document: self.id.clone(), edit: run_and_answer(edit, reply) };
-        self.replica.send(command).await?;
+        // Held for as long as somebody waits.
+        let caller = Arc::new(());
+        let call = Call::Transact { edit: run_and_answer(edit, reply), caller: Arc::downgrade(&caller) };
+        self.replica.send(Command::Call { document: self.id.clone(), call }).await?;
         match answer.await.map_err(|_| Closed)? {
             Ok(outcome) => outcome.map_err(TransactError::from),
             Err(panic) => panic::resume_unwind(panic),

@@ -15,6 +15,7 @@
 
 mod connections;
 mod persist;
+mod residency;
 mod turn;
 mod waiters;
 
@@ -23,7 +24,7 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
-use crdt_core::{ReplicaId, Snapshot, VersionVector};
+use crdt_core::{ReplicaId, VersionVector};
 use crdt_store::StoreError;
 use crdt_sync::{DocumentId, Endpoint, Input, Now, Ticket};
 use rand::SeedableRng;
@@ -40,10 +41,12 @@ use crate::transport::Listener;
 use crate::watch::{Watch, Watchers};
 
 use self::connections::Connections;
-use self::persist::Persist;
+use self::persist::{Done, Persist};
+use self::residency::Calls;
 use self::waiters::{Answers, Waiters};
 
 pub(crate) use self::persist::{BackupReply, Opened, open};
+pub(crate) use self::residency::Call;
 
 /// How many messages may wait for the driver; beyond that, peers are not read. With messages of
 /// 256 KiB that is 16 MiB.
@@ -56,8 +59,8 @@ const GATHER_MAX: usize = 256;
 /// longer to write than to begin.
 const HEAVY_BYTES: usize = 1024 * 1024;
 
-/// How many callers may wait for the store before no more are let in: some change nothing, and so
-/// weigh nothing in the store.
+/// How many callers may wait for the store before no more are let in, whether for a write or for a document to be
+/// read: some change nothing, and so weigh nothing in the store.
 const ANSWERS_MAX: usize = 16 * 1024;
 
 /// Where the answer to a command goes.
@@ -91,8 +94,7 @@ pub(crate) enum Command {
     Documents { reply: Reply<Vec<DocumentId>> },
     Versions { reply: Reply<BTreeMap<DocumentId, VersionVector>> },
     Status { reply: Reply<Status> },
-    Snapshot { document: DocumentId, reply: Reply<Snapshot> },
-    Transact { document: DocumentId, edit: Edit },
+    Call { document: DocumentId, call: Call },
     Watch { document: DocumentId, reply: Reply<Watch> },
     WaitFor { document: DocumentId, version: VersionVector, reply: Reply<()> },
     Flush { reply: Reply<()> },
@@ -120,6 +122,8 @@ pub(crate) struct Driver {
     random: StdRng,
     /// Callers whose transactions are not durable yet.
     answers: Answers,
+    /// Callers whose documents are not in memory yet.
+    calls: Calls,
     /// Callers who get the status once this turn is carried out: until then the figures of a link
     /// that the endpoint has just closed are on their way.
     asked: Vec<Reply<Status>>,
@@ -160,6 +164,7 @@ impl Driver {
             clock,
             random,
             answers: Answers::default(),
+            calls: Calls::default(),
             asked: Vec::new(),
             backups: Vec::new(),
             is_urgent: false,
@@ -208,12 +213,17 @@ impl Driver {
             biased;
             () = self.timer.wait() => self.endpoint.handle(self.clock.now(), Input::Timeout),
             () = self.connections.reap() => {}
-            durable = self.persist.durable() => match durable? {
-                Some(ticket) => self.take_durable(ticket),
-                None => return Ok(ControlFlow::Break(())),
+            done = self.persist.done() => match done? {
+                Done::Durable(ticket) => self.take_durable(ticket)?,
+                Done::Loaded(loaded) => {
+                    for (document, stored) in loaded {
+                        self.take_loaded(&document, stored)?;
+                    }
+                }
+                Done::All => return Ok(ControlFlow::Break(())),
             },
             command = self.commands.recv(), if has_room => {
-                if self.obey(command.unwrap_or(Command::Close)).is_break() {
+                if self.obey(command.unwrap_or(Command::Close))?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
@@ -226,7 +236,7 @@ impl Driver {
                 self.take_in(arrival);
             }
             let command = if self.has_room() { self.commands.try_recv().ok() } else { None };
-            match command.map(|command| self.obey(command)) {
+            match command.map(|command| self.obey(command)).transpose()? {
                 Some(ControlFlow::Break(())) => return Ok(ControlFlow::Break(())),
                 None if is_idle => break,
                 _ => {}
@@ -238,11 +248,11 @@ impl Driver {
     /// Tells whether more may be taken in that has to wait for the store.
     fn has_room(&self) -> bool {
         let waiting = self.endpoint.requested_bytes();
-        (waiting == 0 || waiting < self.waiting_bytes_max) && self.answers.len() < ANSWERS_MAX
+        (waiting == 0 || waiting < self.waiting_bytes_max) && self.answers.len() + self.calls.len() < ANSWERS_MAX
     }
 
     /// Does what a handle asks. Callers that have gone are not missed.
-    fn obey(&mut self, command: Command) -> ControlFlow<()> {
+    fn obey(&mut self, command: Command) -> Result<ControlFlow<()>, StoreError> {
         match command {
             Command::Listen { listener, address, reply } => {
                 self.connections.listen(listener, address);
@@ -269,10 +279,7 @@ impl Driver {
             Command::Open { document, reply } => {
                 let _ = reply.send(self.endpoint.open(self.clock.now(), &document, None));
             }
-            Command::Transact { document, edit } => match edit(&mut self.endpoint, self.clock.now(), &document) {
-                Edited::Made(answer) => self.answers.push(self.endpoint.requested(), answer),
-                Edited::Failed(answer) => answer(),
-            },
+            Command::Call { document, call } => self.call(document, call)?,
             Command::Watch { document, reply } => {
                 let _ = reply.send(self.watchers.subscribe(&document));
             }
@@ -280,6 +287,20 @@ impl Driver {
                 self.waiters.add(document.clone(), version, reply);
                 self.settled.insert(document);
             }
+            Command::Flush { .. } | Command::BackUp { .. } => {
+                if let Some(command) = self.calls.follow(command) {
+                    self.take_effect(command);
+                }
+            }
+            Command::Close => return Ok(ControlFlow::Break(())),
+            read => self.answer(read),
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Carries out the commands that have waited for the calls before them.
+    fn take_effect(&mut self, command: Command) {
+        match command {
             Command::Flush { reply } => {
                 self.is_urgent = true;
                 let answer = Box::new(move || {
@@ -288,10 +309,9 @@ impl Driver {
                 self.answers.push(self.endpoint.requested(), answer);
             }
             Command::BackUp { reply } => self.backups.push(reply),
-            Command::Close => return ControlFlow::Break(()),
-            read => self.answer(read),
+            // No other command waits: see `obey`.
+            _ => {}
         }
-        ControlFlow::Continue(())
     }
 
     /// Answers the commands that ask how things stand.
@@ -332,22 +352,29 @@ impl Driver {
 
     /// Waits until everything that was taken in is durable, and answers those who wait for it.
     async fn drain(&mut self) -> Result<(), StoreError> {
+        self.note_heads()?;
         self.persist.finish();
-        while let Some(ticket) = self.persist.durable().await? {
-            self.take_durable(ticket);
-            self.carry_out_all()?;
+        loop {
+            match self.persist.done().await? {
+                Done::Durable(ticket) => {
+                    self.take_durable(ticket)?;
+                    self.carry_out_all()?;
+                }
+                // Nobody writes any more.
+                Done::Loaded(_) => {}
+                Done::All => return Ok(()),
+            }
         }
-        Ok(())
     }
 
     /// Ends every task, then frees the store, then lets those who called close go on.
     async fn shut_down(self) {
         let replica = self.replica();
-        let Self { commands, arrivals, connections, persist, answers, waiters, watchers, .. } = self;
+        let Self { commands, arrivals, connections, persist, answers, calls, waiters, watchers, .. } = self;
         connections.shut_down(arrivals).await;
         persist.shut_down().await;
         // Those who are not answered yet learn that they will not be; the store is free for them.
-        drop((answers, waiters, watchers));
+        drop((answers, calls, waiters, watchers));
         info!(%replica, "replica closed");
         drop(commands);
     }

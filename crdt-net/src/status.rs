@@ -37,6 +37,9 @@ pub struct StorageStatus {
     pub syncs: u64,
     /// Snapshots that took the place of a document's deltas.
     pub checkpoints: u64,
+    /// Documents that were read: those whose state was not known when the replica was opened, and those that were
+    /// needed and not in memory.
+    pub loads: u64,
     /// About how many bytes of writes are not durable yet; see
     /// [`Options::waiting_bytes_max`](crate::Options::waiting_bytes_max).
     pub waiting_bytes: usize,
@@ -47,6 +50,7 @@ impl StorageStatus {
         self.writes += more.writes;
         self.syncs += more.syncs;
         self.checkpoints += more.checkpoints;
+        self.loads += more.loads;
     }
 }
 

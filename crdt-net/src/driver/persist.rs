@@ -20,12 +20,10 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
 
-use crdt_core::{ReplicaId, Snapshot};
-
+use crdt_core::{Head, ReplicaId, Snapshot};
 use crdt_store::{Backup, Checkpoint, DiskStore, Identity, Store, StoreError};
-use crdt_sync::{Config, DocumentId, Endpoint, Now, Stored, Ticket, Write};
+use crdt_sync::{Config, DocumentId, Endpoint, Now, Output, Stored, Ticket, Write};
 
 use crate::options::{Options, Storage};
 use crate::replica::{BackupError, OpenError};
@@ -63,6 +61,19 @@ impl Disk for DiskStore {
     }
 }
 
+/// How many heads are noted before they are made durable even if nothing else is.
+const NOTES_MAX: usize = 1024;
+
+/// What the store has done.
+pub(super) enum Done {
+    /// A write is durable, and every one before it.
+    Durable(Ticket),
+    /// These documents were asked for.
+    Loaded(Vec<(DocumentId, Stored)>),
+    /// Everything: nothing more will be done, and the store is free.
+    All,
+}
+
 /// An open store, and the endpoint of everything in it.
 pub(crate) struct Opened {
     pub(crate) endpoint: Endpoint,
@@ -77,9 +88,9 @@ pub(crate) async fn open(options: &Options, now: Now) -> Result<Opened, OpenErro
         Storage::Memory(store) => {
             let replica = options.replica.or_else(|| store.replica());
             let replica = replica.unwrap_or_else(|| ReplicaId::from_random_bytes(rand::random()));
-            let store = store.lease(replica)?;
-            let endpoint = open_documents(&store, options.sync.clone(), now)?;
-            let persist = Persist::new(Way::Inline(Inline::new(Box::new(store))));
+            let mut store = store.lease(replica)?;
+            let (endpoint, loads) = open_documents(&mut store, options.sync.clone(), now)?;
+            let persist = Persist::new(Way::Inline(Inline::new(Box::new(store))), loads);
             Ok(Opened { endpoint, identity: None, persist })
         }
         Storage::Disk { folder, options: disk } => {
@@ -99,30 +110,51 @@ pub(crate) async fn open_blocking(
 ) -> Result<Opened, OpenError> {
     let config = options.sync.clone();
     let open = move || {
-        let store = open()?;
-        let endpoint = open_documents(&*store, config, now)?;
-        Ok((store, endpoint))
+        let mut store = open()?;
+        let opened = open_documents(&mut *store, config, now)?;
+        Ok((store, opened))
     };
-    let (thread, endpoint, identity) = StorageThread::open(options.durability, open).await?;
-    Ok(Opened { endpoint, identity, persist: Persist::new(Way::Thread(thread)) })
+    let (thread, (endpoint, loads), identity) = StorageThread::open(options.durability, open).await?;
+    Ok(Opened { endpoint, identity, persist: Persist::new(Way::Thread(thread), loads) })
 }
 
-/// Makes an endpoint with everything that the store holds.
-fn open_documents(store: &dyn Store, config: Config, now: Now) -> Result<Endpoint, OpenError> {
+/// Makes an endpoint that knows everything that the store holds. Returns how many documents had to be loaded for it: those
+/// whose heads are not noted. They may rest again at once, and are noted then.
+fn open_documents(store: &mut (impl Store + ?Sized), config: Config, now: Now) -> Result<(Endpoint, u64), OpenError> {
     let mut endpoint = Endpoint::new(store.replica(), config);
-    for name in store.documents()? {
-        let document = DocumentId::new(Arc::clone(&name))?;
-        let stored = store.load(&name)?.map(|stored| Stored { snapshot: stored.snapshot, deltas: stored.deltas });
-        endpoint
-            .open(now, &document, stored)
-            .map_err(|error| OpenError::Document { document: document.clone(), error })?;
+    let (mut loads, mut notes) = (0, 0);
+    for (name, head) in store.heads()? {
+        let document = DocumentId::new(name)?;
+        let opened = match head {
+            Some(head) => endpoint.know(now, &document, head),
+            None => {
+                loads += 1;
+                endpoint.open(now, &document, Some(read(store, &document)?))
+            }
+        };
+        opened.map_err(|error| OpenError::Document { document, error })?;
+        while let Some(output) = endpoint.poll_output() {
+            if let Output::Rested { document, head } = output {
+                store.note_head(document.as_str(), &head)?;
+                notes += 1;
+            }
+        }
+        if notes >= NOTES_MAX {
+            store.sync()?;
+            notes = 0;
+        }
     }
-    Ok(endpoint)
+    if notes > 0 {
+        store.sync()?;
+    }
+    Ok((endpoint, loads))
 }
 
 /// The driver's side of the store.
 pub(crate) struct Persist {
     way: Way,
+    /// How many documents were loaded to open the replica.
+    first_loads: u64,
     /// Nothing more will be written.
     is_finished: bool,
 }
@@ -133,8 +165,8 @@ enum Way {
 }
 
 impl Persist {
-    fn new(way: Way) -> Self {
-        Self { way, is_finished: false }
+    fn new(way: Way, first_loads: u64) -> Self {
+        Self { way, first_loads, is_finished: false }
     }
 
     /// Takes a write. It counts from the next [`commit`](Self::commit).
@@ -148,8 +180,40 @@ impl Persist {
         }
     }
 
+    /// Reads what is held of a document at rest, after every write that was taken before. `None` if it comes as
+    /// [`Done::Loaded`], for which it is to be [committed](Self::commit), and [hurried](Self::hurry).
+    pub(super) fn load(&mut self, document: &DocumentId) -> Result<Option<Stored>, StoreError> {
+        match &mut self.way {
+            Way::Inline(inline) => inline.load(document).map(Some),
+            Way::Thread(thread) if !self.is_finished => {
+                thread.load(document.clone());
+                Ok(None)
+            }
+            // Whoever waits for it learns that the replica is closed.
+            Way::Thread(_) => Ok(None),
+        }
+    }
+
+    /// Tells whether what is loaded is there at once.
+    pub(super) fn is_inline(&self) -> bool {
+        matches!(self.way, Way::Inline(_))
+    }
+
+    /// Notes where a document stands, so that the next opening need not load it. Every write in it was taken before.
+    pub(super) fn note_head(&mut self, document: DocumentId, head: Head) -> Result<(), StoreError> {
+        match &mut self.way {
+            Way::Inline(inline) => inline.store.note_head(document.as_str(), &head),
+            Way::Thread(thread) => {
+                if !self.is_finished {
+                    thread.note_head(document, head);
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Has everything taken so far made durable. Returns the last ticket of it if that is so already,
-    /// else [`durable`](Self::durable) will.
+    /// else [`done`](Self::done) will.
     pub(super) fn commit(&mut self) -> Result<Option<Ticket>, StoreError> {
         match &mut self.way {
             Way::Inline(inline) => inline.commit(),
@@ -160,13 +224,12 @@ impl Persist {
         }
     }
 
-    /// Waits until more is durable and returns the last ticket of it; `None` if nothing more will be:
-    /// everything is, and the store is free. Rests for ever while everything is durable at once. Cancel safe.
-    pub(super) async fn durable(&mut self) -> Result<Option<Ticket>, StoreError> {
+    /// Waits until more is done. Rests for ever while everything is done at once. Cancel safe.
+    pub(super) async fn done(&mut self) -> Result<Done, StoreError> {
         match &mut self.way {
-            Way::Inline(_) if self.is_finished => Ok(None),
+            Way::Inline(_) if self.is_finished => Ok(Done::All),
             Way::Inline(_) => std::future::pending().await,
-            Way::Thread(thread) => thread.durable().await,
+            Way::Thread(thread) => thread.done().await,
         }
     }
 
@@ -219,7 +282,7 @@ impl Persist {
         }
     }
 
-    /// Says that nothing more will be written: [`durable`](Self::durable) comes to an end.
+    /// Says that nothing more will be written: [`done`](Self::done) comes to an end.
     pub(super) fn finish(&mut self) {
         self.is_finished = true;
         if let Way::Thread(thread) = &mut self.way {
@@ -241,7 +304,7 @@ impl Persist {
             Way::Inline(inline) => inline.status,
             Way::Thread(thread) => thread.status(),
         };
-        StorageStatus { waiting_bytes, ..status }
+        StorageStatus { waiting_bytes, loads: self.first_loads + status.loads, ..status }
     }
 }
 
@@ -268,6 +331,11 @@ impl Inline {
         Ok(())
     }
 
+    fn load(&mut self, document: &DocumentId) -> Result<Stored, StoreError> {
+        self.status.loads += 1;
+        read(&*self.store, document)
+    }
+
     fn commit(&mut self) -> Result<Option<Ticket>, StoreError> {
         if self.staged.is_some() {
             self.store.sync()?;
@@ -288,4 +356,11 @@ fn stage(store: &mut (impl Store + ?Sized), document: &DocumentId, write: Write)
         Write::Delta(delta) => store.append(document.as_str(), &delta),
         Write::Snapshot(snapshot) => store.replace(document.as_str(), snapshot).map(|()| Checkpoint::NotDue),
     }
+}
+
+/// Reads a document that must be there: one that cannot be read is never taken for an empty one.
+fn read(store: &(impl Store + ?Sized), document: &DocumentId) -> Result<Stored, StoreError> {
+    let stored = store.load(document.as_str())?;
+    let stored = stored.ok_or_else(|| StoreError::Damaged(format!("document {document} is not there any more")))?;
+    Ok(Stored { snapshot: stored.snapshot, deltas: stored.deltas })
 }

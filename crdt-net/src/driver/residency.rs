@@ -1,31 +1,105 @@
-//! Documents that are not in memory: read from the store when they are needed.
+//! Calls that need the content of a document, which may be at rest: they wait until it was read.
 //!
-//! A store reads at once here, so nobody waits: what the endpoint asks for is answered in the same turn, and a
-//! caller's document is in memory before its command runs. If a document cannot be read, the replica closes; it
-//! is never taken for an empty one.
+//! A store in memory is read at once, in the middle of a turn, so nobody waits and simulated runs stay one order
+//! of events. A disk is read by its thread, behind every write that was asked for before. Calls of one document
+//! wait in the order in which they came, and all run as soon as it is there, before it could rest again. Their
+//! number counts like that of callers who wait for the disk; what they write may exceed
+//! [`Options::waiting_bytes_max`](crate::Options::waiting_bytes_max), since nobody knows its weight before.
+//!
+//! If a document cannot be read, the replica closes; it is never taken for an empty one.
 
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Weak;
 
 use crdt_core::Snapshot;
 use crdt_store::StoreError;
 use crdt_sync::{DocumentId, Stored};
-use tracing::error;
 
-use super::Driver;
+use super::{Command, Driver, Edit, Edited, Reply};
+
+/// Something that needs the content of a document.
+pub(crate) enum Call {
+    /// Run a transaction.
+    Transact {
+        edit: Edit,
+        /// Gone with the caller.
+        caller: Weak<()>,
+    },
+    /// Take a snapshot.
+    Snapshot { reply: Reply<Snapshot> },
+}
+
+impl Call {
+    /// Tells whether nobody waits for the answer any more.
+    fn is_given_up(&self) -> bool {
+        match self {
+            Self::Transact { caller, .. } => caller.strong_count() == 0,
+            Self::Snapshot { reply } => reply.is_closed(),
+        }
+    }
+}
+
+/// Calls that wait for their documents, and commands that wait for calls.
+#[derive(Default)]
+pub(super) struct Calls {
+    waiting: BTreeMap<DocumentId, Vec<(u64, Call)>>,
+    /// The numbers of all that wait. They ascend in the order in which the calls came.
+    numbers: BTreeSet<u64>,
+    last: u64,
+    /// Commands that take effect behind every call up to a number.
+    behind: VecDeque<(u64, Command)>,
+}
+
+impl Calls {
+    fn push(&mut self, document: DocumentId, call: Call) {
+        self.last += 1;
+        self.numbers.insert(self.last);
+        self.waiting.entry(document).or_default().push((self.last, call));
+    }
+
+    /// Takes the calls that wait for a document, in the order in which they came.
+    fn take(&mut self, document: &DocumentId) -> Vec<(u64, Call)> {
+        let calls = self.waiting.remove(document).unwrap_or_default();
+        for (number, _) in &calls {
+            self.numbers.remove(number);
+        }
+        calls
+    }
+
+    /// Lets a command wait for the calls that came before it; returns it if there are none.
+    pub(super) fn follow(&mut self, command: Command) -> Option<Command> {
+        if self.numbers.is_empty() {
+            return Some(command);
+        }
+        self.behind.push_back((self.last, command));
+        None
+    }
+
+    /// Takes the next command that waits for no call any more.
+    pub(super) fn next_behind(&mut self) -> Option<Command> {
+        let is_next = |number| self.numbers.first().is_none_or(|first| *first > number);
+        let (_, command) = self.behind.pop_front_if(|(number, _)| is_next(*number))?;
+        Some(command)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len() + self.behind.len()
+    }
+}
 
 impl Driver {
-    /// Takes a document into memory for a caller; breaks if the store fails.
-    pub(super) fn bring(&mut self, document: &DocumentId) -> ControlFlow<()> {
-        if self.endpoint.wake(self.clock.now(), document) {
-            return ControlFlow::Continue(());
+    /// Serves a call now, or as soon as its document is in memory.
+    pub(super) fn call(&mut self, document: DocumentId, call: Call) -> Result<(), StoreError> {
+        let is_awake = self.endpoint.wake(self.clock.now(), &document);
+        if !is_awake && self.persist.is_inline() {
+            self.load(&document)?;
+        } else if !is_awake {
+            // The endpoint asks for it, if it has not.
+            self.calls.push(document, call);
+            return Ok(());
         }
-        match self.load(document) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                error!(%error, %document, "a document cannot be read: closing");
-                ControlFlow::Break(())
-            }
-        }
+        self.serve(&document, call);
+        Ok(())
     }
 
     /// Reads a document at rest, unless a caller was faster.
@@ -33,27 +107,52 @@ impl Driver {
         if self.endpoint.is_resident(document) {
             return Ok(());
         }
-        let stored = self.store.load(document.as_str())?;
-        let stored = stored.ok_or_else(|| StoreError::Damaged(format!("document {document} is not there any more")))?;
-        let stored = Stored { snapshot: stored.snapshot, deltas: stored.deltas };
-        let loaded = self.endpoint.loaded(self.clock.now(), document, stored);
-        loaded.map_err(|error| StoreError::Damaged(format!("document {document}: {error}")))
-    }
-
-    /// Returns the content of a document that was brought into memory.
-    pub(super) fn snapshot(&self, document: &DocumentId) -> Snapshot {
-        self.endpoint.document(document).map_or_else(Snapshot::empty, |document| document.snapshot())
-    }
-
-    /// Lets snapshots take the place of deltas that have become heavy. Right behind a sync, so that each
-    /// document is still in memory.
-    pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
-        for document in std::mem::take(&mut self.checkpoints) {
-            // Every write that the endpoint asked for is in the store, so this adds nothing to it.
-            if let Some(open) = self.endpoint.document(&document) {
-                self.store.replace(document.as_str(), open.snapshot())?;
+        match self.persist.load(document)? {
+            Some(stored) => self.take_loaded(document, stored),
+            None => {
+                // Whoever needs it does not wait for writes to gather.
+                self.is_urgent = true;
+                Ok(())
             }
         }
+    }
+
+    /// Takes in the content of a document, and serves the calls that have waited for it.
+    pub(super) fn take_loaded(&mut self, document: &DocumentId, stored: Stored) -> Result<(), StoreError> {
+        let loaded = self.endpoint.loaded(self.clock.now(), document, stored);
+        loaded.map_err(|error| StoreError::Damaged(format!("document {document}: {error}")))?;
+        for (_, call) in self.calls.take(document) {
+            if !call.is_given_up() {
+                self.serve(document, call);
+            }
+        }
+        while let Some(command) = self.calls.next_behind() {
+            self.take_effect(command);
+        }
         Ok(())
+    }
+
+    /// Notes where the documents in memory stand, so that the next opening need not load them. The endpoint has
+    /// nothing to ask for, so every write of them was handed over before.
+    pub(super) fn note_heads(&mut self) -> Result<(), StoreError> {
+        for (document, open) in self.endpoint.documents() {
+            self.persist.note_head(document.clone(), open.head())?;
+        }
+        Ok(())
+    }
+
+    /// Serves a call of a document that is in memory.
+    fn serve(&mut self, document: &DocumentId, call: Call) {
+        match call {
+            Call::Transact { edit, .. } => match edit(&mut self.endpoint, self.clock.now(), document) {
+                Edited::Made(answer) => self.answers.push(self.endpoint.requested(), answer),
+                Edited::Failed(answer) => answer(),
+            },
+            Call::Snapshot { reply } => {
+                // A document that is not known is an empty one.
+                let snapshot = self.endpoint.document(document).map_or_else(Snapshot::empty, |open| open.snapshot());
+                let _ = reply.send(snapshot);
+            }
+        }
     }
 }

@@ -42,31 +42,33 @@ impl Driver {
     }
 
     /// Takes in that a write is durable, and every one before it.
-    pub(super) fn take_durable(&mut self, ticket: Ticket) {
+    pub(super) fn take_durable(&mut self, ticket: Ticket) -> Result<(), StoreError> {
+        for document in self.persist.take_due() {
+            // The endpoint has nothing to ask for, so every write in the snapshot was handed over before it. And it has
+            // not heard yet that the write which made it due is durable, so the document is in memory.
+            if let Some(open) = self.endpoint.document(&document) {
+                self.persist.checkpoint(document, open.snapshot())?;
+            }
+        }
         self.endpoint.handle(self.clock.now(), Input::Persisted { ticket });
         self.answers.settle(ticket);
         self.settled.extend(self.touched.keys().cloned());
         self.touched.retain(|_, last| *last > ticket);
+        Ok(())
     }
 
     /// Carries out everything that the endpoint asks for, then answers those whose wait is over.
     pub(super) fn carry_out_all(&mut self) -> Result<(), StoreError> {
         while let Some(ticket) = self.carry_out()? {
-            self.take_durable(ticket);
+            self.take_durable(ticket)?;
         }
         self.answers.answer();
         for reply in std::mem::take(&mut self.asked) {
             let _ = reply.send(self.status());
         }
         for document in std::mem::take(&mut self.settled) {
-            let version = || self.endpoint.durable(&document).cloned().unwrap_or_default();
+            let version = || self.endpoint.durable(&document).unwrap_or_default();
             self.waiters.resolve(&document, version);
-        }
-        for document in self.persist.take_due() {
-            // The endpoint asks for nothing more, so every write in the snapshot was handed over before it.
-            if let Some(open) = self.endpoint.document(&document) {
-                self.persist.checkpoint(document, open.snapshot())?;
-            }
         }
         for reply in self.backups.drain(..) {
             self.persist.back_up(reply);
@@ -86,7 +88,7 @@ impl Driver {
                     self.persist.write(ticket, document, write)?;
                 }
                 Output::Load { document } => self.load(&document)?,
-                Output::Rested { document, head } => self.store.note_head(document.as_str(), &head)?,
+                Output::Rested { document, head } => self.persist.note_head(document, head)?,
                 Output::Transmit { link, bytes } => self.transmit(link, bytes),
                 Output::Close { link, reason, status } => self.close_link(link, reason, &status),
                 Output::Event(event) => self.tell(event),

@@ -3,15 +3,15 @@
 //! One lock guards both, held for a few moves and never across a call of the store, so that the
 //! driver may take it. The queue has no limit of its own: the driver stops taking in work while much
 //! waits (`Options::waiting_bytes_max`), because only there can somebody be told to wait. News cannot pile up:
-//! a later ticket stands for all before it, and a document is named once.
+//! a later ticket stands for all before it, a document is named once, and only so many are loaded at a time.
 
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crdt_core::Snapshot;
+use crdt_core::{Head, Snapshot};
 use crdt_store::StoreError;
-use crdt_sync::{DocumentId, Ticket, Write};
+use crdt_sync::{DocumentId, Stored, Ticket, Write};
 use tokio::sync::Notify;
 
 use crate::driver::Reply;
@@ -24,6 +24,8 @@ use super::BackupReply;
 pub(super) enum Job {
     Write { ticket: Ticket, document: DocumentId, write: Write },
     Checkpoint { document: DocumentId, snapshot: Snapshot },
+    Load { document: DocumentId },
+    NoteHead { document: DocumentId, head: Head },
     Announce { text: String, reply: Reply<()> },
     BackUp { reply: BackupReply },
 }
@@ -33,6 +35,8 @@ pub(super) enum Job {
 pub(super) struct News {
     /// The last write that is durable, if that is news.
     pub(super) durable: Option<Ticket>,
+    /// Documents that were asked for, with what the store holds of them.
+    pub(super) loaded: Vec<(DocumentId, Stored)>,
     /// Documents of which a checkpoint is due.
     pub(super) due: BTreeSet<DocumentId>,
     /// Why the thread has given up.

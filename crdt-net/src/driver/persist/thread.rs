@@ -8,13 +8,13 @@
 //! says so or is gone, after everything queued is durable, or at the first error of the store, after which
 //! nothing more is written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use crdt_core::Snapshot;
+use crdt_core::{Head, Snapshot};
 use crdt_store::{Checkpoint, Identity, StoreError};
-use crdt_sync::{DocumentId, Endpoint, Ticket, Write};
+use crdt_sync::{DocumentId, Ticket, Write};
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -24,25 +24,32 @@ use crate::replica::{BackupError, OpenError};
 use crate::status::StorageStatus;
 
 use super::queue::{Job, Queue};
-use super::{BackupReply, Disk, stage};
+use super::{BackupReply, Disk, Done, NOTES_MAX, read, stage};
 
 /// What the thread is called in debuggers and lists of threads; Linux shows 15 bytes.
 const THREAD_NAME: &str = "crdt-storage";
+
+/// How many documents are loaded at a time: so much content may wait for the driver to take it.
+const LOADS_MAX: usize = 64;
 
 /// The driver's end of a storage thread. Dropping it lets the thread finish what is queued, and end.
 pub(super) struct StorageThread {
     queue: Arc<Queue>,
     /// The jobs of this turn.
     gathered: Vec<Job>,
+    /// How many loads are under way.
+    loads: usize,
+    /// Documents that are loaded after those.
+    later: VecDeque<DocumentId>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl StorageThread {
-    /// Starts a thread, which opens a store and keeps it.
-    pub(super) async fn open(
+    /// Starts a thread, which opens a store and keeps it. What else it has opened is handed on.
+    pub(super) async fn open<T: Send + 'static>(
         durability: Durability,
-        open: impl FnOnce() -> Result<(Box<dyn Disk>, Endpoint), OpenError> + Send + 'static,
-    ) -> Result<(Self, Endpoint, Option<Identity>), OpenError> {
+        open: impl FnOnce() -> Result<(Box<dyn Disk>, T), OpenError> + Send + 'static,
+    ) -> Result<(Self, T, Option<Identity>), OpenError> {
         let queue = Arc::new(Queue::default());
         let (reply, opened) = oneshot::channel();
         let ended = Ended(Arc::clone(&queue));
@@ -50,10 +57,10 @@ impl StorageThread {
             // Dropped after the store, in whatever way this ends.
             let ended = ended;
             match open() {
-                Ok((store, endpoint)) => {
+                Ok((store, opened)) => {
                     let identity = store.identity();
-                    if reply.send(Ok((endpoint, identity))).is_ok() {
-                        Keeper { store, checkpointing: BTreeSet::new() }.run(&ended.0, durability);
+                    if reply.send(Ok((opened, identity))).is_ok() {
+                        Keeper { store, checkpointing: BTreeSet::new(), notes: 0 }.run(&ended.0, durability);
                     }
                 }
                 // Fails only if nobody waits any more.
@@ -61,9 +68,9 @@ impl StorageThread {
             }
         };
         let thread = thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(run).map_err(OpenError::Thread)?;
-        let mut this = Self { queue, gathered: Vec::new(), thread: Some(thread) };
+        let mut this = Self { queue, gathered: Vec::new(), loads: 0, later: VecDeque::new(), thread: Some(thread) };
         match opened.await {
-            Ok(Ok((endpoint, identity))) => Ok((this, endpoint, identity)),
+            Ok(Ok((opened, identity))) => Ok((this, opened, identity)),
             Ok(Err(error)) => {
                 this.join().await;
                 Err(error)
@@ -81,18 +88,44 @@ impl StorageThread {
         self.queue.push(&mut self.gathered);
     }
 
-    pub(super) async fn durable(&mut self) -> Result<Option<Ticket>, StoreError> {
+    pub(super) fn load(&mut self, document: DocumentId) {
+        if self.loads < LOADS_MAX {
+            self.loads += 1;
+            self.gathered.push(Job::Load { document });
+        } else {
+            self.later.push_back(document);
+        }
+    }
+
+    pub(super) fn note_head(&mut self, document: DocumentId, head: Head) {
+        self.gathered.push(Job::NoteHead { document, head });
+    }
+
+    pub(super) async fn done(&mut self) -> Result<Done, StoreError> {
         let news = self.queue.news(|news| {
             // What became durable before a failure still counts.
             if let Some(ticket) = news.durable.take() {
-                Some(Ok(Some(ticket)))
+                Some(Ok(Done::Durable(ticket)))
             } else if let Some(error) = &news.failure {
                 Some(Err(error.clone()))
+            } else if !news.loaded.is_empty() {
+                Some(Ok(Done::Loaded(std::mem::take(&mut news.loaded))))
             } else {
-                news.has_ended.then_some(Ok(None))
+                news.has_ended.then_some(Ok(Done::All))
             }
         });
-        news.await
+        let done = news.await?;
+        if let Done::Loaded(loaded) = &done {
+            self.loads -= loaded.len();
+            while self.loads < LOADS_MAX
+                && let Some(document) = self.later.pop_front()
+            {
+                self.load(document);
+            }
+            self.commit();
+            self.hurry();
+        }
+        Ok(done)
     }
 
     pub(super) fn take_due(&mut self) -> BTreeSet<DocumentId> {
@@ -169,19 +202,30 @@ struct Keeper {
     store: Box<dyn Disk>,
     /// Documents of which a checkpoint is due and has not come yet.
     checkpointing: BTreeSet<DocumentId>,
+    /// How many heads were noted since the last sync.
+    notes: usize,
 }
 
 impl Keeper {
     fn run(mut self, queue: &Queue, durability: Durability) {
-        while let Some(group) = queue.next_group(durability) {
-            if let Err(error) = self.carry_out(group, queue) {
-                queue.tell(|news| news.failure = Some(error));
-                return;
-            }
+        let mut outcome = Ok(());
+        while outcome.is_ok()
+            && let Some(group) = queue.next_group(durability)
+        {
+            outcome = self.carry_out(group, queue);
+        }
+        if outcome.is_ok() && self.notes > 0 {
+            outcome = self.store.sync();
+        }
+        if let Err(error) = outcome {
+            queue.tell(|news| news.failure = Some(error));
         }
     }
 
     /// Stages the jobs in order, syncs once, and only then says so.
+    ///
+    /// What was loaded is told at once: nobody writes to a document at rest, so all that is read of it was durable
+    /// before. Notes of heads need no sync of their own: one that is lost costs a load.
     fn carry_out(&mut self, group: Vec<Job>, queue: &Queue) -> Result<(), StoreError> {
         let mut done = StorageStatus::default();
         let (mut durable, mut due, mut after) = (None, BTreeSet::new(), Vec::new());
@@ -200,11 +244,23 @@ impl Keeper {
                     self.checkpointing.remove(&document);
                     done.checkpoints += 1;
                 }
+                Job::Load { document } => {
+                    let stored = read(&*self.store, &document)?;
+                    queue.tell(|news| {
+                        news.loaded.push((document, stored));
+                        news.status.loads += 1;
+                    });
+                }
+                Job::NoteHead { document, head } => {
+                    self.store.note_head(document.as_str(), &head)?;
+                    self.notes += 1;
+                }
                 job @ (Job::Announce { .. } | Job::BackUp { .. }) => after.push(job),
             }
         }
-        if done.writes + done.checkpoints > 0 {
+        if done.writes + done.checkpoints > 0 || self.notes >= NOTES_MAX {
             self.store.sync()?;
+            self.notes = 0;
             done.syncs += 1;
         }
         queue.tell(|news| {
@@ -228,7 +284,7 @@ impl Keeper {
             Job::BackUp { reply } => {
                 let _ = reply.send(self.store.start_backup().map_err(BackupError::Store));
             }
-            Job::Write { .. } | Job::Checkpoint { .. } => {}
+            Job::Write { .. } | Job::Checkpoint { .. } | Job::Load { .. } | Job::NoteHead { .. } => {}
         }
     }
 }
