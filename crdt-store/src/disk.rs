@@ -3,7 +3,8 @@
 //! How does a store that writes kilobytes at a time keep documents of any size? A document is a snapshot, then a few
 //! coalesced deltas (*layers*), then the latest deltas one by one (the *tail*). Writing appends to the tail; a tail that
 //! is long is folded into the layers in the same commit; only when the layers outweigh the snapshot is a new snapshot
-//! due. Opening reads the names of the documents and nothing else.
+//! due. Opening reads the rows of the documents and nothing of their content; a row may tell where its document stands,
+//! so that this need not be loaded either.
 //!
 //! How does a store know that it may go on under its id? A witness beside it remembers which file it was, on which
 //! machine, and how far it had come; see [`Identity`].
@@ -34,12 +35,12 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crdt_core::{Delta, ReplicaId, Snapshot};
+use crdt_core::{Delta, Head, ReplicaId, Snapshot};
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 use tracing::{debug, info};
 
-use crate::store::{Checkpoint, Store, StoreError, Stored};
+use crate::store::{Checkpoint, Listed, Store, StoreError, Stored};
 
 pub use self::backup::Backup;
 pub use self::error::{BackupError, CompactError, DiskOpenError, Holder, RestoreError, VerifyError};
@@ -277,6 +278,14 @@ impl Store for DiskStore {
 
     fn documents(&self) -> Result<Vec<Arc<str>>, StoreError> {
         self.rows.names().map_err(Fault::into_store_error)
+    }
+
+    fn heads(&self) -> Result<Vec<Listed>, StoreError> {
+        self.rows.heads().map_err(Fault::into_store_error)
+    }
+
+    fn note_head(&mut self, document: &str, head: &Head) -> Result<(), StoreError> {
+        self.rows.note_head(document, head).map_err(Fault::into_store_error)
     }
 
     fn load(&self, document: &str) -> Result<Option<Stored>, StoreError> {

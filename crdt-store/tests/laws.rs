@@ -266,3 +266,109 @@ fn merged_deltas_that_overlap_what_is_held_are_kept() {
         assert!(loaded(&*bench.open(), "d") == document);
     });
 }
+
+/// Checks that every head that is noted is that of the document, and returns the names of those documents.
+fn noted(store: &dyn Store) -> Vec<String> {
+    let heads = store.heads().expect("reads");
+    let names: Vec<Arc<str>> = heads.iter().map(|(name, _)| Arc::clone(name)).collect();
+    assert_eq!(names, store.documents().expect("reads"));
+    let noted = heads.into_iter().filter_map(|(name, head)| {
+        assert!(head.as_ref().is_none_or(|head| *head == loaded(store, &name).head()), "{name} has a stale head");
+        head.map(|_| name.to_string())
+    });
+    noted.collect()
+}
+
+#[test]
+fn a_noted_head_stands_until_the_next_write() {
+    on_each(|bench| {
+        let mut store = bench.open();
+        let mut document = Document::new(A);
+        let _ = store.append("d", &edit(&mut document, 1)).expect("continues");
+        assert!(noted(&*store).is_empty());
+        store.note_head("d", &document.head()).expect("is staged");
+        assert_eq!(noted(&*store), ["d"], "seen before it is synced");
+        store.sync().expect("the disk takes it");
+        drop(store);
+        let mut store = bench.open();
+        assert_eq!(noted(&*store), ["d"]);
+        store.note_head("d", &document.head()).expect("says nothing new");
+
+        let _ = store.append("d", &edit(&mut document, 2)).expect("continues");
+        assert!(noted(&*store).is_empty(), "gone before the write is synced");
+        store.sync().expect("the disk takes it");
+        drop(store);
+        let mut store = bench.open();
+        assert!(noted(&*store).is_empty());
+
+        store.note_head("d", &document.head()).expect("is staged");
+        let _ = store.append("d", &edit(&mut document, 3)).expect("continues");
+        store.sync().expect("the disk takes it");
+        assert!(noted(&*store).is_empty(), "the write came after the note in one sync");
+        let _ = store.append("d", &edit(&mut document, 4)).expect("continues");
+        store.note_head("d", &document.head()).expect("is staged");
+        store.sync().expect("the disk takes it");
+        drop(store);
+        assert_eq!(noted(&*bench.open()), ["d"], "the note came after the write in one sync");
+    });
+}
+
+#[test]
+fn a_snapshot_brings_its_head_along() {
+    on_each(|bench| {
+        let mut store = bench.open();
+        let mut document = Document::new(A);
+        let _ = store.append("d", &edit(&mut document, 1)).expect("continues");
+        store.replace("d", document.snapshot()).expect("is staged");
+        store.replace("empty", Snapshot::empty()).expect("is staged");
+        assert_eq!(noted(&*store), ["d", "empty"]);
+        store.sync().expect("the disk takes it");
+        drop(store);
+        let mut store = bench.open();
+        assert_eq!(noted(&*store), ["d", "empty"]);
+        let _ = store.append("d", &edit(&mut document, 2)).expect("continues");
+        store.sync().expect("the disk takes it");
+        drop(store);
+        assert_eq!(noted(&*bench.open()), ["empty"]);
+    });
+}
+
+#[test]
+fn a_note_about_a_document_that_is_not_held_makes_none() {
+    on_each(|bench| {
+        let mut document = Document::new(A);
+        let _ = edit(&mut document, 1);
+        let mut store = bench.open();
+        store.note_head("d", &document.head()).expect("is forgotten");
+        store.sync().expect("the disk takes it");
+        assert!(store.heads().expect("reads").is_empty());
+    });
+}
+
+#[test]
+fn notes_of_many_replicas_and_documents_are_kept_apart() {
+    on_each(|bench| {
+        let mut store = bench.open();
+        let mut names = Vec::new();
+        for number in 0..40 {
+            let mut document = Document::new(ReplicaId::from_u128(1));
+            for replica in 1..=number % 7 {
+                let mut other = Document::from_snapshot(ReplicaId::from_u128(replica + 1), document.snapshot());
+                let _ = edit(&mut other, i64::from(number as u8));
+                document = other;
+            }
+            let name = format!("{number:02}");
+            store.replace(&name, document.snapshot()).expect("is staged");
+            let mut document = Document::from_snapshot(A, document.snapshot());
+            let _ = store.append(&name, &edit(&mut document, 1)).expect("continues");
+            if number % 2 == 0 {
+                store.note_head(&name, &document.head()).expect("is staged");
+                names.push(name);
+            }
+        }
+        store.sync().expect("the disk takes it");
+        assert_eq!(noted(&*store), names);
+        drop(store);
+        assert_eq!(noted(&*bench.open()), names);
+    });
+}

@@ -2,9 +2,10 @@
 //!
 //! What is expected stands in the row of the document; what is found must be exactly that.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crdt_core::{Delta, Snapshot, VersionVector};
+use crdt_core::{Delta, Head, Snapshot, VersionVector};
 use redb::{ReadTransaction, ReadableTable};
 
 use super::fault::Fault;
@@ -80,6 +81,19 @@ pub(super) fn names(transaction: &ReadTransaction, totals: Totals) -> Result<Vec
     Ok(names)
 }
 
+/// Lists the heads that are noted.
+pub(super) fn heads(transaction: &ReadTransaction) -> Result<BTreeMap<Arc<str>, Head>, Fault> {
+    let mut heads = BTreeMap::new();
+    for entry in transaction.open_table(DOCUMENTS)?.iter()? {
+        let (key, value) = entry?;
+        let name = key.value();
+        let row = DocumentRow::decode(unseal(Tag::Document, name, value.value())?)?;
+        let name = std::str::from_utf8(name).map_err(|_| Fault::damaged("the name of a document is not UTF-8"))?;
+        heads.extend(row.head.map(|head| (name.into(), head)));
+    }
+    Ok(heads)
+}
+
 /// Reads the row of a document that is known to be there.
 pub(super) fn row(transaction: &ReadTransaction, name: &str) -> Result<DocumentRow, Fault> {
     let table = transaction.open_table(DOCUMENTS)?;
@@ -128,6 +142,9 @@ pub(super) fn whole(transaction: &ReadTransaction, row: &DocumentRow) -> Result<
         return Err(Fault::damaged("the snapshot and the layers of a document do not make up its version"));
     }
     tail.iter().for_each(|held| held.delta.advance(&mut version));
+    if row.head.as_ref().is_some_and(|head| head.version() != version) {
+        return Err(Fault::damaged("a document does not stand where its row says"));
+    }
     let deltas = held.into_iter().map(|held| Arc::new(held.delta)).collect();
     Ok(Whole { snapshot, deltas, version })
 }

@@ -2,9 +2,12 @@
 //!
 //! Numbers are varints as in docs/protocol.md. A row lists what must be found elsewhere (how many chunks, which layers,
 //! which part of the tail), so that whatever has vanished is missed.
+//!
+//! How is a noted head never stale, when a crash may come between the note and a write? It stands in the row that every
+//! write to the document replaces, in the transaction of that write: either both are there, or neither.
 
 use crdt_core::codec::{Encode, Reader};
-use crdt_core::{DecodeError, ReplicaId, VersionVector};
+use crdt_core::{DecodeError, Digest, Frontier, Head, ReplicaId, VersionVector};
 
 use super::fault::Fault;
 
@@ -114,6 +117,8 @@ pub(super) struct DocumentRow {
     /// The sequence behind the last.
     pub(super) tail_end: u64,
     pub(super) tail_bytes: u64,
+    /// Where all of that leaves the document, if it was noted.
+    pub(super) head: Option<Head>,
 }
 
 impl DocumentRow {
@@ -146,6 +151,10 @@ impl DocumentRow {
         out.put_varint(self.tail_start);
         out.put_varint(self.tail_end);
         out.put_varint(self.tail_bytes);
+        if let Some(head) = &self.head {
+            head.frontier.encode(&mut out);
+            out.put_bytes(&head.digest.0.to_le_bytes());
+        }
         out
     }
 
@@ -162,11 +171,19 @@ impl DocumentRow {
                 layers.push(Layer { sequence: reader.varint(WHAT)?, bytes: reader.varint(WHAT)? });
             }
             let [tail_start, tail_end, tail_bytes] = [reader.varint(WHAT)?, reader.varint(WHAT)?, reader.varint(WHAT)?];
+            let head = if reader.rest().is_empty() { None } else { Some(decode_head(&mut reader)?) };
             reader.finish()?;
-            Ok(Self { number, generation, chunks, snapshot_bytes, layers, tail_start, tail_end, tail_bytes })
+            Ok(Self { number, generation, chunks, snapshot_bytes, layers, tail_start, tail_end, tail_bytes, head })
         };
         read().map_err(|error| Fault::decode(WHAT, error))
     }
+}
+
+fn decode_head(reader: &mut Reader<'_>) -> Result<Head, DecodeError> {
+    let frontier = Frontier::decode(reader)?;
+    let mut digest = [0; 16];
+    digest.copy_from_slice(reader.bytes(16, "a digest")?);
+    Ok(Head { frontier, digest: Digest(u128::from_le_bytes(digest)) })
 }
 
 /// The version after the snapshot and the layers of a document, and which those are.

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crdt_core::{Delta, Snapshot, VersionVector};
+use crdt_core::{Delta, Head, Snapshot, VersionVector};
 use redb::{ReadTransaction, StorageBackend};
 
 use super::base::Base;
@@ -18,7 +18,7 @@ use super::read;
 use super::row::{DocumentRow, FORMAT, IdentityRow, Totals};
 use super::witness::Witness;
 use super::write::Tables;
-use crate::store::{Checkpoint, StoreError, Stored};
+use crate::store::{Checkpoint, Listed, StoreError, Stored};
 
 /// How many documents are remembered with their row and version after a sync.
 const TOUCHED_MAX: usize = 4096;
@@ -43,7 +43,10 @@ pub(super) struct Rows {
 /// What is known of a document without reading it again.
 #[derive(Debug)]
 struct Touched {
+    /// As it is in the table, but for its head, which is that of what is staged.
     row: DocumentRow,
+    /// The head in the row is not durable yet.
+    has_note: bool,
     /// Staged deltas included.
     version: VersionVector,
     /// Takes the place of what is durable, and of its deltas.
@@ -149,6 +152,33 @@ impl Rows {
         Ok(names)
     }
 
+    pub(super) fn heads(&self) -> Result<Vec<Listed>, Fault> {
+        let mut heads = self.base.read(read::heads)?;
+        let head = |name: &Arc<str>| match self.touched.get(name) {
+            Some(touched) => touched.row.head.clone(),
+            None => heads.remove(name),
+        };
+        let names = self.names()?;
+        Ok(names.iter().cloned().zip(names.iter().map(head)).collect())
+    }
+
+    pub(super) fn note_head(&mut self, name: &str, head: &Head) -> Result<(), Fault> {
+        if self.base.has_failed() {
+            return Err(Fault::Poisoned);
+        }
+        let noted = match self.touched.get(name) {
+            Some(touched) => touched.row.head.clone(),
+            None if self.names.contains(name) => self.base.read(|transaction| read::row(transaction, name))?.head,
+            None => return Ok(()),
+        };
+        if noted.as_ref() != Some(head) {
+            let touched = self.touch(name)?;
+            touched.row.head = Some(head.clone());
+            touched.has_note = true;
+        }
+        Ok(())
+    }
+
     pub(super) fn load(&self, name: &str) -> Result<Option<Stored>, Fault> {
         let touched = self.touched.get(name);
         if let Some(Touched { snapshot: Some(snapshot), deltas, version, .. }) = touched {
@@ -194,6 +224,7 @@ impl Rows {
         }
         let touched = self.touch(name)?;
         touched.version = snapshot.version();
+        touched.row.head = Some(snapshot.head());
         touched.snapshot = Some(snapshot);
         touched.deltas.clear();
         touched.staged_bytes = 0;
@@ -283,16 +314,17 @@ impl Rows {
 
 impl Touched {
     fn at(row: DocumentRow, version: VersionVector) -> Self {
-        Self { row, version, snapshot: None, deltas: Vec::new(), staged_bytes: 0 }
+        Self { row, has_note: false, version, snapshot: None, deltas: Vec::new(), staged_bytes: 0 }
     }
 
     fn is_staged(&self) -> bool {
-        self.snapshot.is_some() || !self.deltas.is_empty()
+        self.snapshot.is_some() || !self.deltas.is_empty() || self.has_note
     }
 
     fn append(&mut self, delta: &Arc<Delta>) -> Result<Checkpoint, StoreError> {
         StoreError::check_continues(&self.version, delta)?;
         delta.advance(&mut self.version);
+        self.row.head = None;
         self.staged_bytes += delta.size_hint() as u64;
         self.deltas.push(Arc::clone(delta));
         let durable = if self.snapshot.is_some() { (0, 0) } else { (self.row.snapshot_bytes, self.row.delta_bytes()) };
@@ -308,6 +340,7 @@ impl Touched {
         }
         let deltas = std::mem::take(&mut self.deltas);
         self.staged_bytes = 0;
+        self.has_note = false;
         if !deltas.is_empty() {
             tables.append(&mut self.row, &deltas, &self.version, tail_bytes_max)?;
         }

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use crdt_core::Head;
 use redb::{ReadTransaction, ReadableTableMetadata};
 
 use super::fault::Fault;
@@ -63,20 +64,27 @@ pub(super) fn rows(rows: &Rows) -> Result<Verified, Fault> {
             found.delta_bytes += row.delta_bytes();
             chunks += u64::from(row.chunks);
             versions += u64::from(row.has_version());
-            apply_all(read::whole(transaction, &row)?)?;
+            let head = apply_all(read::whole(transaction, &row)?)?;
+            if row.head.is_some_and(|noted| noted != head) {
+                return Err(Fault::damaged("a document does not stand where its row says"));
+            }
         }
         check_count(transaction, [found.deltas, chunks, versions])?;
         Ok(found)
     })
 }
 
-/// Puts a document together.
-fn apply_all(whole: read::Whole) -> Result<(), Fault> {
+/// Puts a document together, and returns where it stands.
+fn apply_all(whole: read::Whole) -> Result<Head, Fault> {
     let read::Whole { mut snapshot, deltas, version } = whole;
     for delta in &deltas {
         snapshot.apply(delta).map_err(|error| Fault::damaged(format!("a delta does not apply: {error}")))?;
     }
-    if snapshot.version() == version { Ok(()) } else { Err(Fault::damaged("a document ends at another version")) }
+    if snapshot.version() == version {
+        Ok(snapshot.head())
+    } else {
+        Err(Fault::damaged("a document ends at another version"))
+    }
 }
 
 /// Checks that no table has a row that belongs to no document.
