@@ -70,6 +70,7 @@ pub use log::{BelowFloor, DeltaLog, LogError};
 pub use path::{Key, Kind, Path};
 pub use read::{Conflict, EntryRef, MapRef, RegisterRef, SetRef};
 pub use snapshot::Snapshot;
+pub use state::ReissueError;
 pub use transaction::{Committed, CounterMut, EditError, MapMut, RegisterMut, SetMut, Transaction};
 pub use types::{
     CounterOverflow, DeltaError, GCounter, GCounterDelta, LwwRegister, LwwRegisterDelta, MvRegister, MvRegisterDelta,

@@ -173,6 +173,25 @@ impl DeltaLog {
         conflicts.next()
     }
 
+    /// Returns what this log knows of the history of a replica: (counter, chain hash) where its deltas begin and
+    /// end, ascending, the latest `marks_max` of them. O(deltas kept).
+    ///
+    /// Where two writers have used one id, comparing their trails shows where their histories part.
+    #[must_use]
+    pub fn trail(&self, replica: ReplicaId, marks_max: usize) -> Vec<(u64, u64)> {
+        let ranges = self.deltas.iter().flat_map(|delta| &delta.ranges);
+        let own = ranges.filter(|chained| chained.range.replica == replica);
+        let ends = own.flat_map(|chained| {
+            [(chained.range.after, chained.chain_after), (chained.range.through, chained.chain_through)]
+        });
+        // A log that reaches back to the beginning knows that nothing was there.
+        let beginning = (self.floor.counter(replica) == 0).then_some((0, 0));
+        let mut marks: Vec<(u64, u64)> = beginning.into_iter().chain(ends).collect();
+        marks.sort_unstable();
+        marks.dedup();
+        marks.split_off(marks.len().saturating_sub(marks_max))
+    }
+
     /// Cuts the oldest deltas off until at most `bytes_max` are kept.
     pub fn truncate_to_bytes(&mut self, bytes_max: usize) {
         while self.bytes > bytes_max {
@@ -259,6 +278,27 @@ mod tests {
         assert_eq!(log.since(&level).expect("at the floor").map(|(at, _)| at).collect::<Vec<_>>(), [2]);
         log.truncate_to_bytes(0);
         assert_eq!((log.len(), log.floor().counter(A), log.bytes()), (0, 3, 0));
+    }
+
+    #[test]
+    fn a_trail_shows_where_two_histories_of_one_replica_part() {
+        let mut document = Document::new(A);
+        let mut log = DeltaLog::default();
+        log.push(written(&mut document)).expect("in order");
+        let (mut twin, mut twin_log) = (Document::from_snapshot(A, document.snapshot()), log.clone());
+        for _ in 0..2 {
+            log.push(written(&mut document)).expect("in order");
+        }
+        let mut tx = twin.transact(0);
+        tx.register("r").set("another life").expect("small");
+        twin_log.push(Arc::new(tx.commit().expect("written").delta)).expect("in order");
+
+        let (ours, theirs) = (log.trail(A, 9), twin_log.trail(A, 9));
+        assert_eq!(ours.iter().map(|(counter, _)| *counter).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        let common: Vec<u64> = ours.iter().filter(|mark| theirs.contains(mark)).map(|(counter, _)| *counter).collect();
+        assert_eq!(common, [0, 1]);
+        assert_eq!(log.trail(A, 2), ours[2..]);
+        assert_eq!(log.trail(B, 9), [(0, 0)]);
     }
 
     #[test]

@@ -10,8 +10,9 @@ use crate::digest::Digest;
 use crate::document::ApplyError;
 use crate::frontier::Frontier;
 use crate::head::Head;
+use crate::id::ReplicaId;
 use crate::read::MapRef;
-use crate::state::State;
+use crate::state::{ReissueError, State};
 use crate::version::VersionVector;
 
 /// A whole document at one version. Cloning is O(1).
@@ -81,6 +82,19 @@ impl Snapshot {
             self.state.apply(delta, None);
         }
         Ok(())
+    }
+
+    /// Returns the document as it would be if everything that `replica` did since `at_fork` had been done
+    /// by `heir`: the way out for a writer whose id somebody else has used as well. O(n).
+    ///
+    /// `at_fork` is this document as it was when the two histories parted. The result goes together with that
+    /// of the other writer, who keeps the id, as any two documents do, and nothing of either is lost. Whoever has taken
+    /// in deltas of the branch under the old name holds another document, and must not be merged with.
+    ///
+    /// # Errors
+    /// [`ReissueError`].
+    pub fn reissued(&self, replica: ReplicaId, at_fork: &Self, heir: ReplicaId) -> Result<Self, ReissueError> {
+        self.state.reissued(replica, &at_fork.state, heir).map(Self::from_state)
     }
 
     /// Returns the canonical bytes: equal documents have equal bytes on every machine. O(n log n).

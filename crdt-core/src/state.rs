@@ -15,8 +15,10 @@ mod decode;
 mod encode;
 mod merge;
 mod recorder;
+mod reissue;
 
 pub(crate) use recorder::Effects;
+pub use reissue::ReissueError;
 
 /// Root map, version, chain hashes and digest. Equal versions mean equal states.
 #[derive(Clone, Debug, Default)]

@@ -17,6 +17,10 @@ pub enum CloseReason {
     /// another process with this identity is linked already. Dial again later.
     #[error("another process with the same replica id is linked")]
     DuplicateIdentity,
+    /// Nobody's fault: this end goes on under another id, or has given its own transactions other names. Dial again
+    /// at once.
+    #[error("the replica goes on under another id")]
+    Renewed,
     /// Nobody's fault: no common protocol version. Update the older side.
     #[error("no common protocol version: they speak {min} to {max}")]
     UnsupportedVersion {
@@ -75,6 +79,7 @@ impl CloseReason {
             Self::HelloTimeout => 4004,
             Self::Dead => 4005,
             Self::Gap => 4006,
+            Self::Renewed => 4007,
         }
     }
 }

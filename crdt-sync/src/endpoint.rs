@@ -3,8 +3,8 @@
 //! The endpoint itself only routes. What is said on one link is the business of
 //! `session`; what a document is beside its content, of `open_document`. Here they meet: in
 //! `links` (who may be linked), in `incoming` (what frames do to documents), in `durable` (what
-//! becomes visible once it is on disk), in `memory` (what is held beside documents, and letting go of it) and in
-//! `residency` (which documents are in memory).
+//! becomes visible once it is on disk), in `memory` (what is held beside documents, and letting go of it), in
+//! `residency` (which documents are in memory) and in `dispute` (whose id was used twice).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -20,6 +20,7 @@ use crate::input::{Input, LinkId, Now, Ticket};
 use crate::output::{Output, Stored};
 use crate::session::{Context, Session};
 
+mod dispute;
 mod durable;
 mod incoming;
 mod links;
@@ -31,6 +32,8 @@ mod recency;
 mod residency;
 mod resident;
 
+pub use dispute::DisputeError;
+use dispute::Rival;
 use durable::Requested;
 pub(crate) use open_document::{DocumentIndex, OpenDocument};
 use open_documents::Known;
@@ -46,6 +49,7 @@ pub(crate) use resident::Resident;
 /// - *Change*: [`open`](Self::open), [`transact`](Self::transact), [`truncate_logs`](Self::truncate_logs).
 /// - *Memory*: [`know`](Self::know) what the store holds, [`wake`](Self::wake) a document, [`loaded`](Self::loaded)
 ///   it is, let it [`rest`](Self::rest).
+/// - *Identity*: [`renew`](Self::renew) it, [`reissue`](Self::reissue) what was written under one that was used twice.
 /// - *Tell*: [`handle`](Self::handle) takes in whatever happened outside.
 /// - *Carry out*: call [`poll_output`](Self::poll_output) until `None` after each of the above, and do
 ///   what it says in that order; call [`handle`](Self::handle) with [`Input::Timeout`] when the
@@ -55,6 +59,17 @@ pub(crate) use resident::Resident;
 #[derive(Debug)]
 pub struct Endpoint {
     replica: ReplicaId,
+    /// Under which id documents were opened.
+    opened_as: ReplicaId,
+    /// Under which ids this store was written before, in order.
+    former: Vec<ReplicaId>,
+    /// Documents in which it is not settled whose dots are whose under an id that was ours until somebody else turned
+    /// out to use it.
+    unsettled: BTreeSet<(DocumentIndex, ReplicaId)>,
+    /// Another id was asked for and is not here yet.
+    is_renewing: bool,
+    /// Documents of which the store's content was asked for, to settle whose dots are whose.
+    disputed: BTreeMap<DocumentIndex, Option<Rival>>,
     config: Config,
     now: Now,
     documents: OpenDocuments,
@@ -84,6 +99,11 @@ impl Endpoint {
     pub fn new(replica: ReplicaId, config: Config) -> Self {
         Self {
             replica,
+            opened_as: replica,
+            former: Vec::new(),
+            unsettled: BTreeSet::new(),
+            is_renewing: false,
+            disputed: BTreeMap::new(),
             config,
             now: Now::default(),
             documents: OpenDocuments::default(),
@@ -100,6 +120,13 @@ impl Endpoint {
             #[cfg(planted_bugs)]
             remembered: BTreeMap::new(),
         }
+    }
+
+    /// Says under which ids the store was written before, so that peers can be told.
+    #[must_use]
+    pub fn with_former(mut self, former: impl IntoIterator<Item = ReplicaId>) -> Self {
+        self.former.extend(former);
+        self
     }
 
     /// Returns the identity under which transactions are made here.

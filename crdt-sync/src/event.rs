@@ -71,6 +71,18 @@ pub enum Event {
         /// A dot that both have spent, or one of ours that we never spent.
         dot: Dot,
     },
+    /// What was written here under an id that another writer has used as well goes by another id now. Nothing
+    /// of either was lost.
+    Reissued {
+        /// Which document.
+        document: DocumentId,
+        /// The id that was used twice. The other writer may keep it.
+        replica: ReplicaId,
+        /// Under which id it goes now.
+        heir: ReplicaId,
+        /// How many transactions.
+        transactions: u64,
+    },
     /// A document does not sync on this link, because one end cannot take it.
     Refused {
         /// The link to the peer.

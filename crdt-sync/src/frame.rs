@@ -22,12 +22,13 @@
 //! | `0a` | Reject | handle varint · reason u8 · for reason 1: replica, counter varint | control |
 //! | `0b` | Ping | (empty) | control |
 //! | `0c` | Pong | (empty) | control |
+//! | `0d` | Trail | handle varint · replica · opened varint · spread varint · count varint · count × (counter varint, chain hash u64), ascending by counter | control |
 //!
 //! **Hello** is the first frame each way, at most 4 KiB. The magic and the versions keep their place
 //! in every version of the protocol; what follows is as in the highest version that both speak.
 //! *incarnation* is fixed while a process lives and differs between processes; *ordinal* counts the
-//! links of a process; *nonce* is fresh for each link. Fields with unknown tags are skipped; none is
-//! defined yet. *frame_bytes_max* is at least 4,096. Both ends use the smaller of the two values of each of the first two limits, and
+//! links of a process; *nonce* is fresh for each link. Fields with unknown tags are skipped; field 1 holds
+//! ids under which the sender has written before, 16 bytes each, at most 64. *frame_bytes_max* is at least 4,096. Both ends use the smaller of the two values of each of the first two limits, and
 //! never send a message longer than the other's *message_bytes_max*.
 //!
 //! **Handles** number the sender's documents for as long as the link lives, at most 2³² − 1. Offer, Delta, Snapshot,
@@ -53,6 +54,12 @@
 //!
 //! **Reject** ends one document on this link. Reasons: 1 identity conflict at a dot, 2 too many
 //! documents, 3 too many replicas, 4 too large.
+//!
+//! **Trail** follows a Reject for reason 1, both ways, under the handle of its receiver: what its sender knows
+//! of the history of the replica in question, at most 256 marks; and if it has written under that id itself, how many of
+//! those transactions were in when its process opened the document, and through which counter it has sent others its own
+//! (0 if it never did). A writer whose id was used twice
+//! finds in it where the two histories part.
 
 mod decode;
 mod encode;
@@ -64,7 +71,7 @@ use crdt_core::{Delta, Digest, Dot, Frontier, ReplicaId, Snapshot};
 use crate::document_id::DocumentId;
 use crate::event::Refusal;
 
-pub(crate) use encode::{ack, begin, credit, delta, digest, hello, offer, part, ping, pong, reject, snapshot};
+pub(crate) use encode::{ack, begin, credit, delta, digest, hello, offer, part, ping, pong, reject, snapshot, trail};
 
 /// The protocol version that this crate speaks, and the only one.
 pub(crate) const PROTOCOL_VERSION: u64 = 1;
@@ -80,6 +87,15 @@ pub(crate) const OVERHEAD_BYTES_MAX: usize = 64;
 
 /// The longest entry of an Ack: a replica and a counter.
 pub(crate) const ACK_ENTRY_BYTES_MAX: usize = 16 + 7;
+
+/// The most marks in a Trail.
+pub(crate) const MARKS_MAX: usize = 256;
+
+/// The field of a Hello that holds former ids.
+const FIELD_FORMER: u64 = 1;
+
+/// The most former ids in a Hello.
+pub(crate) const FORMER_MAX: usize = 64;
 
 const MAGIC: &[u8; 4] = b"crdt";
 
@@ -97,6 +113,7 @@ mod kind {
     pub(super) const REJECT: u8 = 0x0a;
     pub(super) const PING: u8 = 0x0b;
     pub(super) const PONG: u8 = 0x0c;
+    pub(super) const TRAIL: u8 = 0x0d;
     /// Kinds with this bit may be skipped by those who do not know them.
     pub(super) const SKIPPABLE: u8 = 0x80;
 }
@@ -144,6 +161,13 @@ pub(crate) enum Frame<'a> {
         handle: u32,
         rejection: Rejection,
     },
+    Trail {
+        handle: u32,
+        replica: ReplicaId,
+        opened: u64,
+        spread: u64,
+        marks: Vec<(u64, u64)>,
+    },
     Ping,
     Pong,
     /// A kind that this version does not know and may skip.
@@ -160,6 +184,8 @@ pub(crate) struct Hello {
     pub(crate) frame_bytes_max: u64,
     pub(crate) in_flight_bytes_max: u64,
     pub(crate) message_bytes_max: u64,
+    /// Ids under which it has written before, the latest [`FORMER_MAX`] of them.
+    pub(crate) former: Vec<ReplicaId>,
 }
 
 /// A document at a durable frontier.

@@ -132,6 +132,19 @@ pub enum FrameSummary {
         /// Why.
         reason: Rejection,
     },
+    /// What its sender knows of the history of a replica whose id was used twice.
+    Trail {
+        /// The *receiver's* number for the document.
+        handle: u32,
+        /// Whose history.
+        replica: ReplicaId,
+        /// How many of them were in when its sender opened the document.
+        opened: u64,
+        /// Through which counter its sender has sent others what it wrote under that id.
+        spread: u64,
+        /// (counter, chain hash), ascending.
+        marks: Vec<(u64, u64)>,
+    },
     /// A question for a sign of life.
     Ping,
     /// The answer to it.
@@ -171,6 +184,9 @@ impl FrameSummary {
             Frame::Credit { bytes } => Self::Credit { bytes },
             Frame::Digest { handle, frontier, digest } => Self::Digest { handle, frontier, digest },
             Frame::Reject { handle, rejection } => Self::Reject { handle, reason: rejection },
+            Frame::Trail { handle, replica, opened, spread, marks } => {
+                Self::Trail { handle, replica, opened, spread, marks }
+            }
             Frame::Ping => Self::Ping,
             Frame::Pong => Self::Pong,
             Frame::Skipped => Self::Skipped { kind: bytes.first().copied().unwrap_or_default() },
@@ -222,6 +238,14 @@ impl fmt::Display for FrameSummary {
                 write!(f, "Digest #{handle} {digest} at frontier {frontier:016x}")
             }
             Self::Reject { handle, reason } => write!(f, "Reject #{handle}: {reason}"),
+            Self::Trail { handle, replica, opened, spread, marks } => {
+                let counters: Vec<String> = marks.iter().map(|(counter, _)| counter.to_string()).collect();
+                write!(
+                    f,
+                    "Trail #{handle} of {replica} at {}, opened at {opened}, sent through {spread}",
+                    counters.join(", ")
+                )
+            }
             Self::Ping => f.write_str("Ping"),
             Self::Pong => f.write_str("Pong"),
             Self::Skipped { kind } => write!(f, "unknown kind {kind:02x}, to be skipped"),

@@ -65,6 +65,7 @@
 //!             Output::Persist { ticket, .. } => from.handle(now, Input::Persisted { ticket }),
 //!             // Two documents fit in memory.
 //!             Output::Load { .. } | Output::Rested { .. } => {}
+//!             Output::Renew | Output::Disputed { .. } => {}
 //!             Output::Close { .. } | Output::Event(_) => {}
 //!         }
 //!     }
@@ -93,7 +94,7 @@ mod session;
 pub use close::CloseReason;
 pub use config::{Accept, Config};
 pub use document_id::{DocumentId, DocumentIdError};
-pub use endpoint::Endpoint;
+pub use endpoint::{DisputeError, Endpoint};
 pub use error::{OpenError, TransactError};
 pub use event::{Event, Refusal, SessionStatus, Source};
 pub use footprint::{DocumentFootprint, Footprint, LinkFootprint};

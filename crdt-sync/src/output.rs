@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crdt_core::{Delta, Head, Snapshot};
+use crdt_core::{Delta, Head, ReplicaId, Snapshot};
 
 use crate::close::CloseReason;
 use crate::document_id::DocumentId;
@@ -42,6 +42,22 @@ pub enum Output {
         document: DocumentId,
         /// Where it stands.
         head: Head,
+    },
+    /// Another process writes under our id, and keeps it: make a new random id, note it durably in the store, and say
+    /// [`Endpoint::renew`](crate::Endpoint::renew). Until then the two cannot be linked.
+    Renew,
+    /// Another writer has used an id that we write under, or have: the two histories have parted in this document.
+    ///
+    /// Read what the store holds of the document, and hand it to
+    /// [`Endpoint::reissue`](crate::Endpoint::reissue) with what is here. Until then the document does not sync with
+    /// that peer.
+    Disputed {
+        /// Which document.
+        document: DocumentId,
+        /// Whose id was used twice.
+        replica: ReplicaId,
+        /// What the peer knows of its history: (counter, chain hash), ascending.
+        trail: Vec<(u64, u64)>,
     },
     /// Send this as one binary message.
     ///

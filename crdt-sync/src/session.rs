@@ -87,6 +87,8 @@ pub(crate) struct Peer {
     pub(crate) replica: ReplicaId,
     pub(crate) incarnation: u64,
     pub(crate) ordinal: u64,
+    /// Ids under which it has written before.
+    pub(crate) former: Vec<ReplicaId>,
     message_bytes_max: u64,
     frame_bytes_max: usize,
     /// How much of a payload goes into one data frame.
@@ -150,6 +152,7 @@ impl Session {
             replica: hello.replica,
             incarnation: hello.incarnation,
             ordinal: hello.ordinal,
+            former: hello.former.clone(),
             message_bytes_max: hello.message_bytes_max,
             frame_bytes_max,
             chunk_bytes_max: config.chunk_bytes_max.max(1_024).min(frame_bytes_max - frame::OVERHEAD_BYTES_MAX),
@@ -205,7 +208,7 @@ impl Session {
         if known != index || *progress.theirs.get_or_insert(handle) != handle {
             return Err(CloseReason::ProtocolViolation("one document under two handles, or two under one"));
         }
-        if progress.rejection.is_some() {
+        if progress.rejection.is_some() || progress.trail.is_some() {
             self.queue_control(index);
         }
         Ok(news)

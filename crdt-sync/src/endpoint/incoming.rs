@@ -154,9 +154,9 @@ impl Endpoint {
     /// Finds an identity that was used twice, as far as two frontiers can show it.
     fn conflict(&self, index: DocumentIndex, offer: &Offer) -> Option<Dot> {
         let document = self.documents.at(index)?;
-        let ours = document.counter(self.replica);
-        let theirs = offer.frontier.counter(self.replica);
-        let never_made = (theirs > ours).then(|| Dot::new(self.replica, theirs));
+        let own = self.own_ids(index).map(|own| (own, offer.frontier.counter(own)));
+        let mut never_made = own.filter(|(own, theirs)| *theirs > document.counter(*own));
+        let never_made = never_made.next().map(|(own, theirs)| Dot::new(own, theirs));
         never_made.or_else(|| document.head().frontier.conflict_with(&offer.frontier))
     }
 
@@ -259,6 +259,9 @@ impl Endpoint {
                 self.receive_digest(link, index, frontier, digest);
             }
             Frame::Reject { handle, rejection } => self.receive_reject(link, DocumentIndex(handle), rejection)?,
+            Frame::Trail { handle, replica, opened, spread, marks } => {
+                self.receive_trail(link, DocumentIndex(handle), (replica, opened, spread), marks)?;
+            }
             // A pong is a sign of life like any other frame; the rest has been dealt with.
             _ => {}
         }
@@ -272,9 +275,9 @@ impl Endpoint {
         counters: &[(ReplicaId, u64)],
     ) -> Result<(), CloseReason> {
         let Some(document) = self.documents.at(index) else { return Ok(()) };
-        let ours = document.counter(self.replica);
-        let never_made = counters.iter().find(|(replica, counter)| *replica == self.replica && *counter > ours);
-        if let Some((replica, counter)) = never_made {
+        let is_own = |replica: ReplicaId| self.own_ids(index).any(|own| own == replica);
+        let more = |(replica, counter): &&(ReplicaId, u64)| *counter > document.counter(*replica) && is_own(*replica);
+        if let Some((replica, counter)) = counters.iter().find(more) {
             self.end_document(link, index, Rejection::IdentityConflict(Dot::new(*replica, *counter)));
             return Ok(());
         }
@@ -307,6 +310,7 @@ impl Endpoint {
         if progress.halt() {
             self.tell(link, index, rejection);
         }
+        self.owe_trail(link, index, rejection);
         Ok(())
     }
 
@@ -316,6 +320,7 @@ impl Endpoint {
             && session.reject(index, rejection)
         {
             self.tell(link, index, rejection);
+            self.owe_trail(link, index, rejection);
         }
     }
 

@@ -41,6 +41,7 @@ impl Endpoint {
             frame_bytes_max: self.config.frame_bytes_max.max(frame::FRAME_BYTES_MIN) as u64,
             in_flight_bytes_max: self.config.in_flight_bytes_max as u64,
             message_bytes_max: self.config.message_bytes_max as u64,
+            former: self.former.iter().rev().take(frame::FORMER_MAX).copied().collect(),
         });
         session.transmit(hello, &mut self.context());
         self.sessions.insert(link, session);
@@ -87,6 +88,7 @@ impl Endpoint {
                 return Err(CloseReason::SelfLink);
             }
             self.emit(Event::DuplicateIdentity { link, replica });
+            self.yield_identity(hello);
             return Err(CloseReason::DuplicateIdentity);
         }
         let Some(in_place) = self.peers.get(&replica).copied() else { return Ok(()) };

@@ -10,7 +10,7 @@
 //! its peer, as it does behind a cut; one whose cursor stood at the end had nothing left to send, and has not now.
 
 use crdt_core::planted::{Bug, is_planted};
-use crdt_core::{Document, Head, HybridClock, MergeError, ReplicaId, Snapshot, VersionVector};
+use crdt_core::{Changes, Document, Head, HybridClock, MergeError, ReplicaId, Snapshot, VersionVector};
 
 use super::resident::{Pending, Resident, Taken};
 use crate::document_id::DocumentId;
@@ -31,6 +31,10 @@ pub(crate) struct OpenDocument {
     requested: Ticket,
     /// The last write that is durable.
     persisted: Ticket,
+    /// How many of our transactions were in when the document was opened.
+    opened: u64,
+    /// Through which of them somebody was sent since.
+    sent: u64,
     /// How often the floor of the log was raised other than by dropping the oldest deltas.
     rebases: u64,
     content: Content,
@@ -51,7 +55,7 @@ enum Content {
 impl OpenDocument {
     /// Makes an empty one, in memory.
     pub(crate) fn new(index: DocumentIndex, id: DocumentId, replica: ReplicaId) -> Self {
-        Self::with_content(index, id, Content::Resident(Box::new(Resident::new(replica))))
+        Self::with_content(index, id, replica, Content::Resident(Box::new(Resident::new(replica))))
     }
 
     /// Takes up what a store held.
@@ -62,16 +66,37 @@ impl OpenDocument {
         stored: Stored,
     ) -> Result<Self, OpenError> {
         let resident = Resident::restore(0, replica, stored)?;
-        Ok(Self::with_content(index, id, Content::Resident(Box::new(resident))))
+        Ok(Self::with_content(index, id, replica, Content::Resident(Box::new(resident))))
     }
 
     /// Takes note of one that a store holds.
-    pub(crate) fn at_rest(index: DocumentIndex, id: DocumentId, head: Head) -> Self {
-        Self::with_content(index, id, Content::AtRest { head, end: 0, clock: HybridClock::new() })
+    pub(crate) fn at_rest(index: DocumentIndex, id: DocumentId, replica: ReplicaId, head: Head) -> Self {
+        Self::with_content(index, id, replica, Content::AtRest { head, end: 0, clock: HybridClock::new() })
     }
 
-    fn with_content(index: DocumentIndex, id: DocumentId, content: Content) -> Self {
-        Self { id, index, requested: Ticket(0), persisted: Ticket(0), rebases: 0, content }
+    fn with_content(index: DocumentIndex, id: DocumentId, replica: ReplicaId, content: Content) -> Self {
+        let mut open =
+            Self { id, index, requested: Ticket(0), persisted: Ticket(0), opened: 0, sent: 0, rebases: 0, content };
+        open.opened = open.counter(replica);
+        open
+    }
+
+    /// Takes note that somebody was sent the transactions of a replica through this counter.
+    pub(crate) fn sent(&mut self, replica: ReplicaId, counter: u64) {
+        if self.document().is_some_and(|document| document.replica() == replica) {
+            self.sent = self.sent.max(counter);
+        }
+    }
+
+    /// Returns through which counter others may hold what we have written under the id with which we opened the
+    /// document, or go by since: what was in it then has been sent by whomever.
+    pub(crate) fn spread(&self) -> u64 {
+        self.sent.max(self.opened)
+    }
+
+    /// Returns how many of our transactions were in when the document was opened.
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened
     }
 
     pub(crate) fn id(&self) -> &DocumentId {
@@ -183,6 +208,14 @@ impl OpenDocument {
             self.rebases += 1;
         }
         Ok(taken)
+    }
+
+    /// Takes another state in place of the one in memory.
+    pub(crate) fn replace(&mut self, replica: ReplicaId, snapshot: Snapshot) -> Option<Taken> {
+        let resident = self.resident_mut()?;
+        resident.replace(replica, snapshot.clone());
+        self.rebases += 1;
+        Some(Taken { write: Write::Snapshot(snapshot), changes: Changes::default() })
     }
 
     /// Takes note that `write` was asked for under `ticket`.

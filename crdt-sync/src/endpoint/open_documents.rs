@@ -81,7 +81,7 @@ impl OpenDocuments {
         let document = match known {
             Known::Stored(stored) => OpenDocument::restore(index, id.clone(), replica, stored)?,
             Known::Empty => OpenDocument::new(index, id.clone(), replica),
-            Known::AtRest(head) => OpenDocument::at_rest(index, id.clone(), head),
+            Known::AtRest(head) => OpenDocument::at_rest(index, id.clone(), replica, head),
         };
         if document.resident().is_some() {
             self.residents.used(index);
@@ -89,6 +89,11 @@ impl OpenDocuments {
         self.all.push(document);
         self.by_name.insert(id.clone(), index);
         Ok(index)
+    }
+
+    /// Lets all that are in memory go on under another id.
+    pub(super) fn renew(&mut self, replica: ReplicaId) {
+        self.all.iter_mut().filter_map(OpenDocument::resident_mut).for_each(|resident| resident.renew(replica));
     }
 
     pub(crate) fn is_resident(&self, index: DocumentIndex) -> bool {

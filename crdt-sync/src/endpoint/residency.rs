@@ -59,7 +59,7 @@ impl Endpoint {
     /// If false, an [`Output::Load`](crate::Output::Load) asks for it, unless one is unanswered already.
     pub fn wake(&mut self, now: Now, id: &DocumentId) -> bool {
         self.advance(now);
-        self.documents.index(id).is_none_or(|index| self.bring(index))
+        self.documents.index(id).is_none_or(|index| self.wake_index(index))
     }
 
     /// Takes in what the store holds of a document at rest: the answer to an [`Output::Load`](crate::Output::Load), or without
@@ -116,7 +116,7 @@ impl Endpoint {
 /// Into memory.
 impl Endpoint {
     /// Tells whether a document is in memory; asks for it if not.
-    fn bring(&mut self, index: DocumentIndex) -> bool {
+    pub(super) fn wake_index(&mut self, index: DocumentIndex) -> bool {
         if self.documents.is_resident(index) || self.wake_empty(index) {
             return true;
         }
@@ -135,7 +135,7 @@ impl Endpoint {
 
     /// Tells whether a document can take a frame; if not, the frame waits for it.
     pub(super) fn takes(&mut self, received: Received, index: DocumentIndex, bytes: &[u8]) -> bool {
-        if self.bring(index) {
+        if self.wake_index(index) {
             return true;
         }
         let mut received = received;

@@ -119,6 +119,42 @@ impl Resident {
         &self.document
     }
 
+    /// Returns what is known of the history of a replica: what the log tells, and where it stands.
+    pub(crate) fn trail(&self, replica: ReplicaId, marks_max: usize) -> Vec<(u64, u64)> {
+        let mut marks = self.log.trail(replica, marks_max);
+        let tip =
+            self.document.frontier().iter().find(|(id, ..)| *id == replica).map(|(_, counter, chain)| (counter, chain));
+        if let Some(tip) = tip.filter(|tip| marks.last() != Some(tip)) {
+            if marks.len() == marks_max {
+                marks.remove(0);
+            }
+            marks.push(tip);
+        }
+        marks
+    }
+
+    /// Goes on under another id.
+    pub(crate) fn renew(&mut self, replica: ReplicaId) {
+        self.restart(replica, self.document.snapshot());
+    }
+
+    /// Takes another state in place of this one, in which dots have other names: nothing of it is durable, and
+    /// no log leads to it.
+    pub(crate) fn replace(&mut self, replica: ReplicaId, snapshot: Snapshot) {
+        self.log = DeltaLog::starting_at(self.log.end(), snapshot.version());
+        self.durable = VersionVector::new();
+        self.durable_end = self.log.end();
+        self.frame = None;
+        self.snapshot_frame = None;
+        self.restart(replica, snapshot);
+    }
+
+    fn restart(&mut self, replica: ReplicaId, snapshot: Snapshot) {
+        let clock = self.document.clock().clone();
+        self.document = Document::from_snapshot(replica, snapshot);
+        self.document.resume_clock(&clock);
+    }
+
     pub(crate) fn resume_clock(&mut self, earlier: &HybridClock) {
         self.document.resume_clock(earlier);
     }

@@ -4,7 +4,10 @@
 use crdt_core::codec::Reader;
 use crdt_core::{COUNTER_MAX, DecodeError, Delta, Digest, Dot, Frontier, ReplicaId, Snapshot};
 
-use super::{FRAME_BYTES_MIN, Frame, HELLO_BYTES_MAX, Hello, MAGIC, Offer, PROTOCOL_VERSION, Rejection, kind};
+use super::{
+    FIELD_FORMER, FORMER_MAX, FRAME_BYTES_MIN, Frame, HELLO_BYTES_MAX, Hello, MAGIC, MARKS_MAX, Offer,
+    PROTOCOL_VERSION, Rejection, kind,
+};
 use crate::document_id::DocumentId;
 use crate::event::Refusal;
 
@@ -41,6 +44,7 @@ impl<'a> Frame<'a> {
                 digest: read_digest(&mut reader)?,
             },
             kind::REJECT => Self::Reject { handle: read_handle(&mut reader)?, rejection: read_rejection(&mut reader)? },
+            kind::TRAIL => read_trail(&mut reader)?,
             kind::PING => Self::Ping,
             kind::PONG => Self::Pong,
             tag if tag & kind::SKIPPABLE != 0 => return Ok(Self::Skipped),
@@ -65,7 +69,7 @@ fn read_hello<'a>(mut reader: Reader<'_>) -> Result<Frame<'a>, DecodeError> {
     if min > PROTOCOL_VERSION || max < PROTOCOL_VERSION {
         return Ok(Frame::Foreign { min, max });
     }
-    let hello = Hello {
+    let mut hello = Hello {
         replica: reader.replica("replica")?,
         incarnation: reader.u64("incarnation")?,
         ordinal: reader.varint("ordinal")?,
@@ -73,15 +77,32 @@ fn read_hello<'a>(mut reader: Reader<'_>) -> Result<Frame<'a>, DecodeError> {
         frame_bytes_max: reader.varint("frame_bytes_max")?,
         in_flight_bytes_max: reader.varint("in_flight_bytes_max")?,
         message_bytes_max: reader.varint("message_bytes_max")?,
+        former: Vec::new(),
     };
     if hello.frame_bytes_max < FRAME_BYTES_MIN as u64 {
         return Err(DecodeError::Limit("frame_bytes_max"));
     }
     while !reader.rest().is_empty() {
-        reader.varint("field tag")?;
-        reader.blob(HELLO_BYTES_MAX, "field")?;
+        let tag = reader.varint("field tag")?;
+        let field = reader.blob(HELLO_BYTES_MAX, "field")?;
+        if tag == FIELD_FORMER {
+            hello.former = read_former(field)?;
+        }
     }
     Ok(Frame::Hello(hello))
+}
+
+fn read_former(field: &[u8]) -> Result<Vec<ReplicaId>, DecodeError> {
+    const WHAT: &str = "former ids";
+    if field.len() > FORMER_MAX * size_of::<ReplicaId>() {
+        return Err(DecodeError::Limit(WHAT));
+    }
+    let mut reader = Reader::new(field);
+    let mut former = Vec::with_capacity(field.len() / size_of::<ReplicaId>());
+    while !reader.rest().is_empty() {
+        former.push(reader.replica(WHAT)?);
+    }
+    Ok(former)
 }
 
 fn read_offer(reader: &mut Reader<'_>) -> Result<Offer, DecodeError> {
@@ -118,6 +139,26 @@ fn read_rejection(reader: &mut Reader<'_>) -> Result<Rejection, DecodeError> {
         4 => Rejection::Refused(Refusal::TooLarge),
         tag => return Err(DecodeError::Unknown { what: "reason", tag }),
     })
+}
+
+fn read_trail<'a>(reader: &mut Reader<'_>) -> Result<Frame<'a>, DecodeError> {
+    const WHAT: &str = "a trail";
+    let (handle, replica) = (read_handle(reader)?, reader.replica(WHAT)?);
+    let opened = reader.varint_max(COUNTER_MAX, WHAT)?;
+    let spread = reader.varint_max(COUNTER_MAX, WHAT)?;
+    let count = reader.count(9, WHAT)?;
+    if count > MARKS_MAX {
+        return Err(DecodeError::Limit(WHAT));
+    }
+    let mut marks: Vec<(u64, u64)> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mark = (reader.varint_max(COUNTER_MAX, WHAT)?, reader.u64(WHAT)?);
+        if marks.last().is_some_and(|(last, _)| *last >= mark.0) {
+            return Err(DecodeError::NotCanonical(WHAT));
+        }
+        marks.push(mark);
+    }
+    Ok(Frame::Trail { handle, replica, opened, spread, marks })
 }
 
 fn read_dot(reader: &mut Reader<'_>) -> Result<Dot, DecodeError> {

@@ -3,7 +3,7 @@
 use crdt_core::codec::Encode;
 use crdt_core::{Delta, Digest, Frontier, ReplicaId, Snapshot};
 
-use super::{Hello, MAGIC, PROTOCOL_VERSION, Rejection, kind};
+use super::{FIELD_FORMER, Hello, MAGIC, PROTOCOL_VERSION, Rejection, kind};
 use crate::document_id::DocumentId;
 use crate::event::Refusal;
 
@@ -19,6 +19,10 @@ pub(crate) fn hello(hello: &Hello) -> Vec<u8> {
     out.put_varint(hello.frame_bytes_max);
     out.put_varint(hello.in_flight_bytes_max);
     out.put_varint(hello.message_bytes_max);
+    if !hello.former.is_empty() {
+        out.put_varint(FIELD_FORMER);
+        out.put_blob(&hello.former.iter().flat_map(|former| former.to_bytes()).collect::<Vec<u8>>());
+    }
     out
 }
 
@@ -93,6 +97,20 @@ pub(crate) fn reject(handle: u32, rejection: Rejection) -> Vec<u8> {
         Rejection::Refused(Refusal::TooManyDocuments) => out.put_u8(2),
         Rejection::Refused(Refusal::TooManyReplicas) => out.put_u8(3),
         Rejection::Refused(Refusal::TooLarge) => out.put_u8(4),
+    }
+    out
+}
+
+/// `marks` ascend by counter; at most [`MARKS_MAX`](super::MARKS_MAX).
+pub(crate) fn trail(handle: u32, replica: ReplicaId, (opened, spread): (u64, u64), marks: &[(u64, u64)]) -> Vec<u8> {
+    let mut out = with_handle(kind::TRAIL, handle);
+    out.put_replica(replica);
+    out.put_varint(opened);
+    out.put_varint(spread);
+    out.put_varint(marks.len() as u64);
+    for (counter, chain) in marks {
+        out.put_varint(*counter);
+        out.put_u64(*chain);
     }
     out
 }

@@ -26,6 +26,7 @@ fn hello() -> Hello {
         frame_bytes_max: 262_144,
         in_flight_bytes_max: 1_048_576,
         message_bytes_max: 1 << 28,
+        former: Vec::new(),
     }
 }
 
@@ -52,6 +53,10 @@ fn every_kind() -> Vec<(Frame<'static>, Vec<u8>)> {
         (Frame::Credit { bytes: 128 }, super::credit(128)),
         (Frame::Digest { handle: 2, frontier: 3, digest }, super::digest(2, 3, digest)),
         (Frame::Reject { handle: 3, rejection: conflict }, super::reject(3, conflict)),
+        (
+            Frame::Trail { handle: 4, replica: B, opened: 4, spread: 5, marks: vec![(0, 0), (300, 7)] },
+            super::trail(4, B, (4, 5), &[(0, 0), (300, 7)]),
+        ),
         (Frame::Ping, super::ping()),
         (Frame::Pong, super::pong()),
     ];
@@ -106,8 +111,8 @@ fn fields_of_a_later_hello_are_skipped_and_kinds_without_the_bit_are_not() {
     bytes.extend([99, 2, 0, 0, 100, 0]);
     assert_eq!(Frame::decode(&bytes), Ok(Frame::Hello(hello())));
     assert_eq!(Frame::decode(&[0x8d, 1]), Ok(Frame::Skipped));
-    let unknown = Err(DecodeError::Unknown { what: "frame kind", tag: 0x0d });
-    assert_eq!(Frame::decode(&[0x0d, 1]), unknown);
+    let unknown = Err(DecodeError::Unknown { what: "frame kind", tag: 0x0e });
+    assert_eq!(Frame::decode(&[0x0e, 1]), unknown);
 }
 
 #[test]
@@ -126,4 +131,30 @@ fn a_frame_limit_below_four_kibibytes_is_refused() {
     assert!(Frame::decode(&super::hello(&small)).is_ok());
     small.frame_bytes_max = 4_095;
     assert_eq!(Frame::decode(&super::hello(&small)), Err(DecodeError::Limit("frame_bytes_max")));
+}
+
+#[test]
+fn former_ids_are_a_field_of_the_hello_with_a_limit() {
+    let mut hello = hello();
+    hello.former = vec![B, A];
+    assert_eq!(Frame::decode(&super::hello(&hello)), Ok(Frame::Hello(hello.clone())));
+    hello.former = (0..64).map(ReplicaId::from_u128).collect();
+    assert_eq!(Frame::decode(&super::hello(&hello)), Ok(Frame::Hello(hello.clone())));
+    hello.former.push(A);
+    assert_eq!(Frame::decode(&super::hello(&hello)), Err(DecodeError::Limit("former ids")));
+}
+
+#[test]
+fn a_trail_ascends_and_has_a_limit() {
+    let marks: Vec<(u64, u64)> = (0..256).map(|counter| (counter, 7)).collect();
+    let bytes = super::trail(1, B, (0, 0), &marks);
+    assert!(bytes.len() <= super::FRAME_BYTES_MIN);
+    assert_eq!(
+        Frame::decode(&bytes),
+        Ok(Frame::Trail { handle: 1, replica: B, opened: 0, spread: 0, marks: marks.clone() })
+    );
+    let more: Vec<(u64, u64)> = marks.into_iter().chain([(256, 7)]).collect();
+    assert_eq!(Frame::decode(&super::trail(1, B, (0, 0), &more)), Err(DecodeError::Limit("a trail")));
+    let level = super::trail(1, B, (0, 0), &[(3, 1), (3, 2)]);
+    assert_eq!(Frame::decode(&level), Err(DecodeError::NotCanonical("a trail")));
 }

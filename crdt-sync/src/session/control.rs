@@ -44,6 +44,13 @@ impl Session {
         {
             return Some(frame::reject(handle, rejection));
         }
+        if let (Some(handle), Some(replica)) = (progress.theirs, progress.trail)
+            && let Some(resident) = document.resident()
+        {
+            progress.trail = None;
+            let marks = resident.trail(replica, frame::MARKS_MAX);
+            return Some(frame::trail(handle, replica, (document.opened(), document.spread()), &marks));
+        }
         if progress.halted {
             return None;
         }

@@ -15,7 +15,7 @@ use crdt_core::planted::{Bug, is_planted};
 
 use crate::endpoint::{DocumentIndex, OpenDocuments};
 
-use super::{Context, Session};
+use super::{Context, Progress, Session};
 
 #[derive(Debug, Default)]
 pub(super) struct Loading {
@@ -39,7 +39,9 @@ impl Loading {
 impl Session {
     /// Tells whether a document has to stay in memory for this peer.
     pub(crate) fn keeps(&self, index: DocumentIndex) -> bool {
-        self.loading.serving == Some(index) || self.progress.get(&index).is_some_and(|progress| progress.held.is_some())
+        let needs =
+            |progress: &Progress| progress.held.is_some() || (progress.trail.is_some() && progress.theirs.is_some());
+        self.loading.serving == Some(index) || self.progress.get(&index).is_some_and(needs)
     }
 
     /// The content of a document is needed to go on with it.
@@ -78,7 +80,10 @@ impl Session {
     /// A document has come into memory, for whomever.
     pub(crate) fn loaded(&mut self, index: DocumentIndex) {
         let Some(progress) = self.progress.get_mut(&index) else { return };
-        let queued = std::mem::take(&mut progress.queued_load);
+        let (queued, owes_trail) = (std::mem::take(&mut progress.queued_load), progress.trail.is_some());
+        if owes_trail {
+            self.queue_control(index);
+        }
         if queued {
             self.loading.line.retain(|in_line| *in_line != index);
         }

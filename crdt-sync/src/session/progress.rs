@@ -42,6 +42,8 @@ pub(crate) struct Progress {
     pub(crate) halted: bool,
     /// Why, if the peer is still to be told.
     pub(crate) rejection: Option<Rejection>,
+    /// Whose history the peer is still to be told, because two writers have used the id.
+    pub(crate) trail: Option<ReplicaId>,
     pub(crate) queued_data: bool,
     pub(crate) queued_control: bool,
     pub(crate) queued_waiting: bool,
@@ -99,6 +101,7 @@ impl Progress {
             in_sync: false,
             halted: false,
             rejection: None,
+            trail: None,
             queued_data: false,
             queued_control: false,
             queued_waiting: false,

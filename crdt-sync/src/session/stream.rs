@@ -95,7 +95,7 @@ impl Session {
     }
 
     /// Sends the next part of the message in parts, or blocks.
-    fn next_part(&mut self, document: &OpenDocument, context: &mut Context<'_>) -> Option<Vec<u8>> {
+    fn next_part(&mut self, document: &mut OpenDocument, context: &mut Context<'_>) -> Option<Vec<u8>> {
         let part_bytes_max = self.peer.as_ref()?.chunk_bytes_max;
         let outgoing = self.outgoing.as_mut()?;
         let bytes = outgoing.next_bytes(part_bytes_max);
@@ -158,7 +158,7 @@ impl Session {
         Some(Arc::unwrap_or_clone(bytes))
     }
 
-    fn commit(&mut self, document: &OpenDocument, then: Then, context: &mut Context<'_>) {
+    fn commit(&mut self, document: &mut OpenDocument, then: Then, context: &mut Context<'_>) {
         let Some(progress) = self.progress.get_mut(&document.index()) else { return };
         match then {
             Then::Offered => {
@@ -171,6 +171,7 @@ impl Session {
                     deltas.delta().advance(&mut progress.acked);
                 }
                 progress.cursor = cursor;
+                deltas.delta().ranges().for_each(|range| document.sent(range.replica, range.through));
                 self.counts.sent_delta(deltas.delta().len());
             }
             Then::SentAll { version, end, rebases } => {
@@ -178,6 +179,7 @@ impl Session {
                 progress.cursor = progress.cursor.max(end);
                 progress.served_at = Some(rebases);
                 progress.held = None;
+                version.iter().for_each(|(replica, counter)| document.sent(replica, counter));
                 self.counts.sent_snapshot();
             }
         }

@@ -5,6 +5,7 @@ mod network;
 
 mod catching_up;
 mod credit;
+mod dispute;
 mod durability;
 mod hostile;
 mod identity;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crdt_core::{Head, ReplicaId, Snapshot, Transaction};
 use crdt_sync::{
-    CloseReason, Config, DocumentId, Endpoint, Event, Input, LinkId, Now, Output, SessionStatus, Stored, Ticket, Write,
+    CloseReason, Config, DisputeError, DocumentId, Endpoint, Event, Input, LinkId, Now, Output, SessionStatus, Stored,
+    Ticket, Write,
 };
 
 pub(crate) const HELLO: u8 = 0x01;
@@ -48,6 +49,16 @@ pub(crate) struct Node {
     pub(crate) asked_for: usize,
     /// What has left its memory, in order.
     pub(crate) rested: Vec<(DocumentId, Head)>,
+    /// It takes another id when asked to, and gives what it wrote another name.
+    pub(crate) settles: bool,
+    /// What it is asked to settle: all of its identity, or that of a document.
+    disputes: VecDeque<Option<Dispute>>,
+}
+
+struct Dispute {
+    document: DocumentId,
+    replica: ReplicaId,
+    trail: Vec<(u64, u64)>,
 }
 
 /// One link: its number at both ends, and what is on its way to each.
@@ -84,6 +95,7 @@ pub(crate) struct Network {
     /// Every message sent so far.
     pub(crate) sent: Vec<Sent>,
     links: u64,
+    ids: u128,
 }
 
 impl Network {
@@ -94,7 +106,8 @@ impl Network {
 
     pub(crate) fn with_config(nodes: usize, config: impl Fn() -> Config) -> Self {
         let now = Now { monotonic_ms: 1_000, wall_ms: 1_700_000_000_000 };
-        let mut network = Self { now, nodes: Vec::new(), wires: BTreeMap::new(), sent: Vec::new(), links: 0 };
+        let mut network =
+            Self { now, nodes: Vec::new(), wires: BTreeMap::new(), sent: Vec::new(), links: 0, ids: 1_000 };
         for number in 0..nodes {
             network.add(Endpoint::new(replica(number as u128 + 1), config()));
         }
@@ -113,6 +126,8 @@ impl Network {
             asked: VecDeque::new(),
             asked_for: 0,
             rested: Vec::new(),
+            settles: false,
+            disputes: VecDeque::new(),
         });
         self.nodes.len() - 1
     }
@@ -211,6 +226,31 @@ impl Network {
         true
     }
 
+    /// Does as a driver does that is asked to settle something.
+    fn settle_one(&mut self, node: usize) -> bool {
+        let Some(dispute) = self.nodes[node].disputes.pop_front() else { return false };
+        self.ids += 2;
+        let (renewed, fresh) = (replica(self.ids), replica(self.ids + 1));
+        let Node { endpoint, store, .. } = &mut self.nodes[node];
+        match dispute {
+            None => endpoint.renew(self.now, renewed),
+            Some(Dispute { document, replica, trail }) => {
+                let nothing = || Stored { snapshot: Snapshot::empty(), deltas: Vec::new() };
+                let stored = store.get(&document).cloned().unwrap_or_else(nothing);
+                let reissue = |endpoint: &mut Endpoint| {
+                    endpoint.reissue(self.now, &document, (replica, &trail), stored.clone(), fresh)
+                };
+                if let Err(DisputeError::NotRenewed { .. }) = reissue(endpoint) {
+                    endpoint.renew(self.now, renewed);
+                    // What cannot be settled stays as it is: tests look at what has become of it.
+                    let _ = reissue(endpoint);
+                }
+            }
+        }
+        self.drain(node);
+        true
+    }
+
     /// Puts a document to rest.
     pub(crate) fn rest(&mut self, node: usize, document: &str) -> bool {
         let is_at_rest = self.nodes[node].endpoint.rest(self.now, &id(document));
@@ -260,6 +300,7 @@ impl Network {
         for node in 0..self.nodes.len() {
             busy |= self.nodes[node].persists && self.persist_one(node);
             busy |= self.nodes[node].loads && self.load_one(node);
+            busy |= self.nodes[node].settles && self.settle_one(node);
         }
         busy
     }
@@ -304,6 +345,10 @@ impl Network {
                     self.nodes[node].asked_for += 1;
                 }
                 Output::Rested { document, head } => self.nodes[node].rested.push((document, head)),
+                Output::Renew => self.nodes[node].disputes.push_back(None),
+                Output::Disputed { document, replica, trail } => {
+                    self.nodes[node].disputes.push_back(Some(Dispute { document, replica, trail }));
+                }
                 Output::Transmit { link, bytes } => self.transmit(node, link, bytes),
                 Output::Close { link, reason, .. } => {
                     self.nodes[node].closes.push((link, reason));

@@ -1,0 +1,242 @@
+//! One id, two writers: how a replica finds out that another has used its id, and gives what it has written
+//! another one, so that nothing of either is lost.
+//!
+//! Who takes another id? Of two processes that show each other one id, the one with the greater incarnation: both know
+//! both numbers. And whoever is shown, by whomever, another history of its own id than it has written, or dots of
+//! its own that it has not made.
+//!
+//! Whose transactions get another name? Those that nobody else holds under the old one, or what third parties hold would
+//! come back under both names. Whoever shows a writer another history has it from the other writer, so the
+//! first yields; two writers who meet tell each other how far theirs have spread.
+//!
+//! Where have the two histories parted? Both ends tell each other what their logs know of the id (*trails*), and the
+//! store, which keeps more than memory does, is looked through for the last state at which both still agree.
+//! Between two marks the histories have parted where a process opened the document, if that is between them: a copy is opened
+//! where it was made. If not, they may have agreed for longer than can be seen; what was common then counts
+//! twice rather than not at all.
+//!
+//! A document in which nobody remembers that is left as it is, under the old id, and every peer that shows more of it is
+//! refused, as if the id were still our own: taken in, theirs would cover ours.
+//!
+//! What was written since goes by another id ([`Snapshot::reissued`]), and every link ends: whatever peers were known
+//! to have, they were known to have by other names.
+//!
+//! Deliberately absent: taking back what third parties have got of the branch under the old name before
+//! anybody noticed. They report the conflict for that document, as everybody did before.
+
+use crdt_core::{ReissueError, ReplicaId, Snapshot};
+use thiserror::Error;
+
+use super::{DocumentIndex, Endpoint};
+use crate::close::CloseReason;
+use crate::document_id::DocumentId;
+use crate::event::{Event, Source};
+use crate::frame::{Hello, Rejection};
+use crate::input::{LinkId, Now};
+use crate::output::{Output, Stored};
+use crate::session::Peer;
+
+/// Why a document could not be settled. Nothing has changed: it does not sync with whoever holds the other history.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DisputeError {
+    /// The caller's: no such document is known, or what is given is not what its store holds.
+    #[error("the document is not known, or not as the store holds it")]
+    Unknown,
+    /// It can be settled once our own id is [renewed](Endpoint::renew): do that, and call again.
+    #[error("{replica} is still our own id: renew it, and call again")]
+    NotRenewed {
+        /// The id.
+        replica: ReplicaId,
+    },
+    /// Neither the store nor the peer remembers a moment at which both histories were one: the logs were cut
+    /// above it. Take the data over by hand: export what is here, and import it into a new store.
+    #[error("nobody remembers where the two histories have parted")]
+    NoCommonPast,
+    /// The other writer gives its transactions another name, and we keep ours.
+    #[error("the other writer settles it")]
+    TheirsToSettle,
+    /// There is nothing to be renamed.
+    #[error(transparent)]
+    Reissue(#[from] ReissueError),
+}
+
+/// The other writer under an id of ours, if it is the peer who told us of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rival {
+    /// How many transactions were in when its process opened the document.
+    opened: u64,
+    /// Through which counter others may hold what it has written.
+    spread: u64,
+    /// It still goes by that id.
+    is_current: bool,
+}
+
+impl Rival {
+    /// Tells whether it is we who give our transactions another name.
+    fn is_ours_to_settle(self, fork: u64, spread: u64, is_current: bool) -> bool {
+        match (spread > fork, self.spread > fork) {
+            (false, true) => true,
+            (true, false) => false,
+            // Equal in that: whoever goes by another id anyway.
+            _ => !is_current || self.is_current,
+        }
+    }
+}
+
+/// What applications call.
+impl Endpoint {
+    /// Goes on under another id, which the store must know durably by now: the answer to [`Output::Renew`]. Every
+    /// link ends, to be dialled anew. O(documents in memory × their map keys).
+    pub fn renew(&mut self, now: Now, replica: ReplicaId) {
+        self.advance(now);
+        self.is_renewing = false;
+        if replica == self.replica {
+            return;
+        }
+        let former = std::mem::replace(&mut self.replica, replica);
+        self.former.push(former);
+        // Where we have written nothing, all that anybody shows is the other's.
+        let ours = self.documents.iter().filter(|open| open.counter(former) > 0);
+        self.unsettled.extend(ours.map(|open| (open.index(), former)));
+        self.documents.renew(replica);
+        self.restart_links();
+    }
+
+    /// Gives what was written here under `replica` since the fork another id: the answer to [`Output::Disputed`].
+    ///
+    /// [`DisputeError::NotRenewed`] asks for another id first. `trail` is that of the output, `stored` what the store holds of the document, `fresh` a random id that nobody has
+    /// used. What was written goes by our own id, if that has not written to the document yet, else by `fresh`.
+    /// Every link ends, to be dialled anew. O(document).
+    ///
+    /// # Errors
+    /// [`DisputeError`]; nothing has changed.
+    pub fn reissue(
+        &mut self,
+        now: Now,
+        id: &DocumentId,
+        (replica, trail): (ReplicaId, &[(u64, u64)]),
+        stored: Stored,
+        fresh: ReplicaId,
+    ) -> Result<(), DisputeError> {
+        self.advance(now);
+        let index = self.documents.index(id).ok_or(DisputeError::Unknown)?;
+        let rival = self.disputed.remove(&index).flatten();
+        self.loaded(now, id, stored.clone()).map_err(|_| DisputeError::Unknown)?;
+        let open = self.documents.at_mut(index).ok_or(DisputeError::Unknown)?;
+        let (opened, spread) = (open.opened(), open.spread());
+        let here = open.document().ok_or(DisputeError::Unknown)?.snapshot();
+        let ours = (replica == self.opened_as).then_some(opened);
+        let openings: Vec<u64> = ours.into_iter().chain(rival.map(|rival| rival.opened)).collect();
+        let at_fork = match here.version().counter(replica) {
+            0 => here.clone(),
+            _ => at_fork(&stored, replica, trail, &openings).ok_or(DisputeError::NoCommonPast)?,
+        };
+        let fork = at_fork.version().counter(replica);
+        if rival.is_some_and(|rival| !rival.is_ours_to_settle(fork, spread, replica == self.replica)) {
+            return Err(DisputeError::TheirsToSettle);
+        }
+        if replica == self.replica {
+            return Err(DisputeError::NotRenewed { replica });
+        }
+        if here.version().counter(replica) > fork {
+            let heir = if here.version().counter(self.replica) == 0 { self.replica } else { fresh };
+            let reissued = here.reissued(replica, &at_fork, heir)?;
+            let transactions = reissued.version().counter(heir);
+            if let Some(taken) = open.replace(self.replica, reissued) {
+                self.persist(index, taken, Source::Local, None);
+            }
+            self.emit(Event::Reissued { document: id.clone(), replica, heir, transactions });
+        }
+        self.unsettled.remove(&(index, replica));
+        self.restart_links();
+        Ok(())
+    }
+
+    fn restart_links(&mut self) {
+        for link in self.links() {
+            self.close(link, CloseReason::Renewed);
+        }
+    }
+}
+
+/// What peers say.
+impl Endpoint {
+    /// Yields the ids of which nobody can have more in a document than is here: our own, and those that were ours
+    /// until somebody else turned out to use them, as long as it is not settled there whose dots are whose.
+    pub(super) fn own_ids(&self, index: DocumentIndex) -> impl Iterator<Item = ReplicaId> {
+        let unsettled =
+            self.unsettled.range((index, ReplicaId::from_u128(0))..=(index, ReplicaId::from_u128(u128::MAX)));
+        std::iter::once(self.replica).chain(unsettled.map(|(_, former)| *former))
+    }
+
+    /// Another process shows our id: one of the two takes another.
+    pub(super) fn yield_identity(&mut self, hello: &Hello) {
+        let yields = self.incarnation > Some(hello.incarnation);
+        if yields && !std::mem::replace(&mut self.is_renewing, true) {
+            self.outputs.push_back(Output::Renew);
+        }
+    }
+
+    /// After a conflict each end tells the other what it knows of the id.
+    pub(super) fn owe_trail(&mut self, link: LinkId, index: DocumentIndex, rejection: Rejection) {
+        let Rejection::IdentityConflict(dot) = rejection else { return };
+        let Some(session) = self.sessions.get_mut(&link) else { return };
+        if let Some(progress) = session.progress(index) {
+            progress.trail = Some(dot.replica);
+            session.queue_control(index);
+        }
+        self.wake_index(index);
+    }
+
+    /// The peer has told what it knows. If the id is ours, it is we who settle it.
+    pub(super) fn receive_trail(
+        &mut self,
+        link: LinkId,
+        index: DocumentIndex,
+        (replica, opened, spread): (ReplicaId, u64, u64),
+        trail: Vec<(u64, u64)>,
+    ) -> Result<(), CloseReason> {
+        let peer = self.sessions.get(&link).and_then(|session| session.peer());
+        let is_rival = |peer: &&Peer| peer.replica == replica || peer.former.contains(&replica);
+        let rival = peer.filter(is_rival).map(|peer| Rival { opened, spread, is_current: peer.replica == replica });
+        // What is settled is ours no more: what is here under the old name is the other's.
+        let is_ours = self.own_ids(index).any(|own| own == replica);
+        let Some(progress) = self.sessions.get_mut(&link).and_then(|session| session.progress(index)) else {
+            return Err(CloseReason::ProtocolViolation("a trail of what was never offered"));
+        };
+        if !progress.halted || !is_ours {
+            return Ok(());
+        }
+        let Some(document) = self.documents.at(index).map(|open| open.id().clone()) else { return Ok(()) };
+        if self.disputed.insert(index, rival).is_none() {
+            self.outputs.push_back(Output::Disputed { document, replica, trail });
+        }
+        Ok(())
+    }
+}
+
+/// Returns the last state of a document at which both histories of `replica` were one; `openings` tell how many
+/// of its transactions were in when a process opened the document.
+fn at_fork(stored: &Stored, replica: ReplicaId, trail: &[(u64, u64)], openings: &[u64]) -> Option<Snapshot> {
+    let tip = |state: &Snapshot| {
+        let tip = state.frontier().iter().find(|(id, ..)| *id == replica);
+        tip.map_or((0, 0), |(_, counter, chain)| (counter, chain))
+    };
+    let (agreed, _) = states(stored).map(|state| tip(&state)).filter(|mark| trail.contains(mark)).max()?;
+    let differs = trail.iter().map(|(counter, _)| *counter).find(|counter| *counter > agreed);
+    // What opens a copy opens it where it was made: between two marks, the histories have parted there.
+    let is_between = |opened: &&u64| **opened > agreed && differs.is_some_and(|differs| **opened < differs);
+    let fork = openings.iter().filter(is_between).max().copied().unwrap_or(agreed);
+    states(stored).filter(|state| tip(state).0 == fork).last()
+}
+
+/// Yields the states of a document in turn, as far back as the store remembers.
+fn states(stored: &Stored) -> impl Iterator<Item = Snapshot> {
+    let mut deltas = stored.deltas.iter();
+    std::iter::successors(Some(stored.snapshot.clone()), move |state| {
+        let mut next = state.clone();
+        next.apply(deltas.next()?).ok()?;
+        Some(next)
+    })
+}

@@ -1,0 +1,201 @@
+//! One id, two writers: both lives are kept, whoever meets whom first.
+
+use std::collections::BTreeSet;
+
+use crdt_sync::{CloseReason, Config, Endpoint, Event};
+
+use crate::network::{Network, id, replica};
+
+/// Opens what a node has made durable once more, under the same id, as another node.
+fn copy(network: &mut Network, node: usize) -> usize {
+    let mut endpoint = Endpoint::new(network.nodes[node].endpoint.replica(), Config::default());
+    let store = network.nodes[node].store.clone();
+    for (id, stored) in &store {
+        endpoint.open(network.now, id, Some(stored.clone())).unwrap();
+    }
+    let copy = network.add(endpoint);
+    network.nodes[copy].store = store;
+    for node in &mut network.nodes {
+        node.settles = true;
+    }
+    copy
+}
+
+/// Writes one element and counts it.
+fn write(network: &mut Network, node: usize, element: &str) {
+    network.write(node, "d", |tx| {
+        tx.set("s").insert(element).unwrap();
+        tx.counter("n").add(1).unwrap();
+        tx.register("last").set(element).unwrap();
+    });
+}
+
+/// Links two nodes again and again, as dialling replicas do, until they stay linked and everybody rests.
+fn meet(network: &mut Network, one: usize, other: usize) {
+    for _ in 0..6 {
+        let wire = network.connect(one, other);
+        network.pass(2_000);
+        if network.wires.contains_key(&wire) {
+            network.cut(wire);
+            return;
+        }
+    }
+    panic!("{one} and {other} do not stay linked: {:?}", network.nodes[one].closes);
+}
+
+fn assert_all_hold(network: &Network, elements: &BTreeSet<String>) {
+    for node in 0..network.nodes.len() {
+        let held: BTreeSet<String> = network.elements(node, "d").into_iter().collect();
+        assert_eq!(held, *elements, "node {node}");
+        let count = network.snapshot(node, "d").root().counter("n");
+        assert_eq!(count, Some(elements.len() as i128), "node {node}");
+        network.assert_converged_between("d", 0, node);
+    }
+    assert!(!network.events().any(|event| matches!(event, Event::Diverged { .. })));
+}
+
+fn elements(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn a_restored_backup_keeps_what_it_writes_under_another_id() {
+    let mut network = Network::new(2);
+    let wire = network.connect(0, 1);
+    write(&mut network, 1, "common");
+    network.run();
+    let restored = copy(&mut network, 1);
+    write(&mut network, 1, "first life 1");
+    write(&mut network, 1, "first life 2");
+    network.run();
+    network.cut(wire);
+    write(&mut network, restored, "second life");
+    meet(&mut network, restored, 0);
+    assert_ne!(network.nodes[restored].endpoint.replica(), replica(2));
+    assert_eq!(network.nodes[1].endpoint.replica(), replica(2), "the first life stays who it is");
+    let reissued = |event: &&Event| matches!(event, Event::Reissued { transactions: 1, .. });
+    assert_eq!(network.nodes[restored].events.iter().filter(reissued).count(), 1);
+    meet(&mut network, 1, 0);
+    assert_all_hold(&network, &elements(&["common", "first life 1", "first life 2", "second life"]));
+    // Both wrote the register without having seen the other.
+    assert_eq!(network.snapshot(0, "d").root().register("last").unwrap().conflicts().len(), 2);
+}
+
+#[test]
+fn a_restored_backup_that_has_written_nothing_yet_takes_another_id_before_it_does() {
+    let mut network = Network::new(2);
+    let wire = network.connect(0, 1);
+    write(&mut network, 1, "common");
+    network.run();
+    let restored = copy(&mut network, 1);
+    write(&mut network, 1, "first life");
+    network.run();
+    network.cut(wire);
+    meet(&mut network, restored, 0);
+    write(&mut network, restored, "second life");
+    meet(&mut network, restored, 0);
+    meet(&mut network, 1, 0);
+    assert_all_hold(&network, &elements(&["common", "first life", "second life"]));
+}
+
+#[test]
+fn of_two_live_processes_with_one_id_one_yields_and_both_keep_what_they_wrote() {
+    let mut network = Network::new(1);
+    write(&mut network, 0, "common");
+    network.run();
+    let twin = copy(&mut network, 0);
+    write(&mut network, 0, "one");
+    write(&mut network, twin, "other");
+    network.run();
+    meet(&mut network, 0, twin);
+    let ids: BTreeSet<_> = network.nodes.iter().map(|node| node.endpoint.replica()).collect();
+    assert!(ids.len() == 2 && ids.contains(&replica(1)), "exactly one has taken another id: {ids:?}");
+    assert_all_hold(&network, &elements(&["common", "one", "other"]));
+    let is_renewed = |(_, reason): &&_| *reason == CloseReason::Renewed;
+    assert!(network.nodes.iter().any(|node| node.closes.iter().filter(is_renewed).count() > 0));
+}
+
+#[test]
+fn a_conflict_that_nobody_remembers_the_cause_of_stays_reported_and_harms_nothing() {
+    let mut network = Network::with_config(2, || {
+        let mut config = Config::default();
+        config.log_bytes_max = 0;
+        config
+    });
+    let wire = network.connect(0, 1);
+    write(&mut network, 1, "common");
+    network.run();
+    let restored = copy(&mut network, 1);
+    for number in 0..2 {
+        write(&mut network, 1, &format!("first life {number}"));
+        network.run();
+    }
+    network.cut(wire);
+    write(&mut network, restored, "second life");
+    network.run();
+    let before = (network.elements(0, "d"), network.elements(restored, "d"));
+    meet(&mut network, restored, 0);
+    assert_eq!((network.elements(0, "d"), network.elements(restored, "d")), before);
+    let is_conflict =
+        |event: &&Event| matches!(event, Event::IdentityConflict { document, .. } if *document == id("d"));
+    assert!(network.nodes[restored].events.iter().filter(is_conflict).count() > 0);
+}
+
+/// Splitmix64.
+fn draw(state: &mut u64, bound: usize) -> usize {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut bits = *state;
+    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((bits ^ bits >> 31) % bound as u64) as usize
+}
+
+/// A history of two replicas; then one is copied, both lives go on, and they meet the other replica or each
+/// other in any order. Until the copy has met somebody, nobody meets both.
+#[test]
+fn whoever_meets_first_nothing_of_either_life_is_lost() {
+    for seed in 0..2_000_u64 {
+        let mut state = seed;
+        let mut network = Network::new(2);
+        let (mut written, mut number) = (BTreeSet::new(), 0);
+        let mut add = |network: &mut Network, node: usize| {
+            number += 1;
+            let element = number.to_string();
+            write(network, node, &element);
+            written.insert(element);
+        };
+        let wire = network.connect(0, 1);
+        for _ in 0..draw(&mut state, 6) {
+            let node = draw(&mut state, 2);
+            add(&mut network, node);
+            if draw(&mut state, 2) == 0 {
+                network.run();
+            }
+        }
+        network.run();
+        network.cut(wire);
+        let twin = copy(&mut network, 1);
+        for _ in 0..draw(&mut state, 12) {
+            let node = draw(&mut state, 3);
+            add(&mut network, node);
+            network.run();
+            if draw(&mut state, 4) == 0 {
+                meet(&mut network, 0, 1);
+            }
+        }
+        let orders = [[(twin, 0), (1, 0), (twin, 1)], [(twin, 1), (twin, 0), (1, 0)], [(1, 0), (twin, 0), (twin, 1)]];
+        for (one, other) in orders[draw(&mut state, 3)] {
+            meet(&mut network, one, other);
+            let node = draw(&mut state, 3);
+            add(&mut network, node);
+        }
+        for _ in 0..4 {
+            for (one, other) in [(0, 1), (1, twin), (0, twin)] {
+                meet(&mut network, one, other);
+            }
+        }
+        if network.nodes.iter().all(|node| node.store.contains_key(&id("d"))) {
+            assert_all_hold(&network, &written);
+        }
+    }
+}
