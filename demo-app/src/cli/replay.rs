@@ -39,16 +39,13 @@ pub(crate) struct ReplayArgs {
     /// Fixes who writes which row and who is away when.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Prints one JSON object instead of words.
-    #[arg(long)]
-    json: bool,
     /// Writes the last replica's carts to a file, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
 }
 
 impl ReplayArgs {
-    pub(crate) fn run(self, ui: &mut Ui) -> Result<bool, CommandError> {
+    pub(crate) fn run(self, json: bool, ui: &mut Ui) -> Result<bool, CommandError> {
         check_topology("replay", self.topology, self.peers);
         let options = Options {
             file: self.file,
@@ -60,11 +57,11 @@ impl ReplayArgs {
             stall: STALL,
         };
         // Drawn on standard error, and only if that is a terminal.
-        let bar = if self.json { ProgressBar::hidden() } else { progress_bar() };
+        let bar = if json { ProgressBar::hidden() } else { progress_bar() };
         let outcome = block_on(replay::run(&options, &mut |progress| show_progress(&bar, progress)))?;
         bar.finish_and_clear();
         let report = outcome?;
-        if self.json {
+        if json {
             ui.json(&report);
         } else {
             show(ui, &report);

@@ -2,6 +2,11 @@
 
 mod arguments;
 mod demo;
+mod folder;
+mod keep;
+mod live;
+mod log;
+mod meet;
 mod replay;
 mod run;
 mod sales;
