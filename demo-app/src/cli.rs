@@ -51,7 +51,7 @@ pub(crate) struct Cli {
 /// What every command takes, before or after its name.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// The folder that keeps the carts.
+    /// The folder that keeps the carts; of `replay`, one folder for each replica.
     #[arg(long, value_name = "DIR", global = true)]
     data: Option<PathBuf>,
     /// Which cart in the folder [default: cart].
@@ -68,6 +68,7 @@ Examples:
   cart demo --topology ring --peers 5         the same on a ring of five
   cart replay sales.csv.zst --peers 5         trade data on five replicas, checked
   cart replay sales.csv --offline-every 2000  … which lose their links in turn
+  cart replay sales.csv --data shops          … on disk; end it, and it goes on
 
   cart --data phone add apple 2               two apples into the cart in phone/
   cart --data phone take apple                one out again
@@ -162,8 +163,7 @@ impl Cli {
             }
             Command::Replay(args) => {
                 common.refuse_cart("replay");
-                common.refuse_data("replay");
-                args.run(common.json, ui)
+                args.run(common.data, common.json, ui)
             }
             Command::Add(args) => args.run(&common.one_cart("add"), ui),
             Command::Take(args) => args.run(&common.one_cart("take"), ui),
@@ -215,7 +215,7 @@ impl Common {
 
     fn refuse_data(&self, command: &'static str) {
         if self.data.is_some() {
-            usage_error(command, "the command keeps its carts in memory: leave --data out");
+            usage_error(command, "the demo keeps its carts in memory: leave --data out");
         }
     }
 }

@@ -8,5 +8,6 @@ mod live;
 mod log;
 mod meet;
 mod replay;
+mod resume;
 mod run;
 mod sales;

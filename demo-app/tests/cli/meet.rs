@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::live::{Live, Server};
-use crate::run::{Run, cart_in, command, copy, folder};
+use crate::run::{Run, cart, cart_in, command, copy, folder};
+use crate::sales::sales;
 
 fn items(folder: &std::path::Path) -> Value {
     cart_in(folder, "show --json").ended(0).json()["items"].clone()
@@ -150,6 +151,25 @@ fn without_json_a_server_speaks_in_sentences() {
     cart_in(&phone, &format!("sync {url}")).ended(0);
     live.line_with("cart: apple: 3  (from ");
     assert_eq!(live.terminate(), Some(0));
+}
+
+#[test]
+fn many_carts_arrive_whole_every_time() {
+    let folder = folder("many");
+    let (file, shops) = (folder.join("sales.csv"), folder.join("shops"));
+    std::fs::write(&file, sales(600).text).expect("the folder can be written");
+    cart("replay --peers 2 --data", &[&shops, &file]).ended(0);
+    let shop = shops.join("replica-0");
+    let server = Server::start(&shop, "");
+    let phones: Vec<_> = (0..4).map(|phone| folder.join(format!("phone-{phone}"))).collect();
+    for phone in &phones {
+        let met = cart_in(phone, &format!("sync {} --json", server.url)).ended(0).json();
+        assert_eq!(met["carts"], sales(600).carts.len());
+    }
+    assert_eq!(server.live.terminate(), Some(0));
+    for phone in &phones {
+        assert_eq!(content(phone), content(&shop));
+    }
 }
 
 /// Everything that is wrong with whom one wants to meet.
