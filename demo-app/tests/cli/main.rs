@@ -7,6 +7,7 @@ mod keep;
 mod live;
 mod log;
 mod meet;
+mod readme;
 mod replay;
 mod resume;
 mod run;
