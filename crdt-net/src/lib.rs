@@ -61,7 +61,9 @@ mod status;
 mod transport;
 mod watch;
 
-pub use crdt_store::{Continuity, DiskOpenError, DiskOptions, Identity, LeaseError, MemoryStore, Renewal, StoreError};
+pub use crdt_store::{
+    Continuity, DiskOpenError, DiskOptions, Holder, Identity, LeaseError, MemoryStore, Renewal, StoreError,
+};
 pub use crdt_sync::{Accept, Config, DocumentId, DocumentIdError, LinkId, Source};
 
 pub use clock::WallClock;
