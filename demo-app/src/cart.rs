@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use crdt_core::{EditError, Kind, MapRef, Snapshot, Transaction, Value};
+use crdt_core::{EditError, Kind, MapRef, Path, Snapshot, Transaction, Value};
 use serde::Serialize;
+use thiserror::Error;
 
 /// The map of counters, one for each item.
 const ITEMS: &str = "items";
@@ -49,12 +50,62 @@ impl Cart {
     }
 }
 
+/// Names the item whose quantity lies at a path, if one does.
+#[must_use]
+pub fn item_at(path: &Path) -> Option<&str> {
+    match path.keys() {
+        [map, item] if map.kind == Kind::Map && *map.name == *ITEMS && item.kind == Kind::Counter => Some(&item.name),
+        _ => None,
+    }
+}
+
+/// Tells whether the owner's name lies at a path.
+#[must_use]
+pub fn is_name_at(path: &Path) -> bool {
+    matches!(path.keys(), [name] if name.kind == Kind::Register && *name.name == *NAME)
+}
+
 /// Adds `quantity` to an item, or takes it away if it is negative.
 ///
 /// # Errors
 /// As for every edit; the transaction should be dropped.
 pub fn add(transaction: &mut Transaction<'_>, item: &str, quantity: i64) -> Result<(), EditError> {
     transaction.map(ITEMS).counter(item).add(quantity)
+}
+
+/// Why nothing was taken out. The transaction should be dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TakeError {
+    /// The caller's: there is less than that of the item, as far as this replica has heard.
+    #[error("there are only {there} of {item:?} in the cart; nothing was taken")]
+    TooFew {
+        /// Which item.
+        item: String,
+        /// How many there are.
+        there: i128,
+    },
+    /// The edit itself is impossible.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+}
+
+/// Takes `quantity`, which is positive, of an item, but never more than there is.
+///
+/// Whether there is enough is judged by what this replica has seen. Two replicas that cannot talk may both
+/// take the last one; the sum is then −1, and says so.
+///
+/// # Errors
+/// [`TakeError`]; the transaction should be dropped.
+pub fn take(transaction: &mut Transaction<'_>, item: &str, quantity: i64) -> Result<(), TakeError> {
+    let mut items = transaction.map(ITEMS);
+    let mut counter = items.counter(item);
+    let there = counter.value();
+    if there < i128::from(quantity) {
+        return Err(TakeError::TooFew { item: item.to_owned(), there });
+    }
+    // A positive number has a negative one.
+    Ok(counter.add(-quantity)?)
 }
 
 /// Takes an item out, with every unit of it that this replica has seen.
@@ -79,6 +130,41 @@ fn items(root: MapRef<'_>) -> BTreeMap<String, i128> {
     counters.into_iter().map(|(item, quantity)| (item.to_string(), quantity)).collect()
 }
 
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_text().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use crdt_core::{Document, ReplicaId};
+
+    use super::*;
+
+    fn document() -> Document {
+        Document::new(ReplicaId::from_u128(1))
+    }
+
+    #[test]
+    fn all_there_is_can_be_taken_and_one_more_cannot() {
+        let mut document = document();
+        let mut edit = document.transact(1);
+        add(&mut edit, "apple", 2).expect("a small sum");
+        assert_eq!(take(&mut edit, "apple", 3), Err(TakeError::TooFew { item: "apple".to_owned(), there: 2 }));
+        assert_eq!(take(&mut edit, "apple", 2), Ok(()));
+        assert_eq!(take(&mut edit, "apple", 1), Err(TakeError::TooFew { item: "apple".to_owned(), there: 0 }));
+        assert_eq!(take(&mut edit, "pear", i64::MAX), Err(TakeError::TooFew { item: "pear".to_owned(), there: 0 }));
+    }
+
+    #[test]
+    fn paths_of_items_and_of_the_name_are_told_apart() {
+        let mut document = document();
+        let mut edit = document.transact(1);
+        add(&mut edit, "apple", 2).expect("a small sum");
+        rename(&mut edit, "Alice").expect("a short name");
+        edit.counter("items").add(1).expect("another place");
+        let changes = edit.commit().expect("something has changed").changes;
+        let items: Vec<&str> = changes.iter().filter_map(|change| item_at(&change.path)).collect();
+        assert_eq!(items, ["apple"]);
+        assert_eq!(changes.iter().filter(|change| is_name_at(&change.path)).count(), 1);
+    }
 }

@@ -3,32 +3,63 @@
 //! A command without a name is `demo`, so that `cargo run` shows something. Each command turns its
 //! arguments into the options of a library function, shows what that reports, and says whether all
 //! went well; a new command is a variant of [`Command`] and a module.
+//!
+//! Results go to standard output, as text or with `--json` as JSON; errors and notes go to standard
+//! error, always as text: whoever reads JSON has the exit code.
 
 use std::io;
+use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use demo_app::offline::edit::CartError;
+use demo_app::offline::folder::{FolderError, Renewed};
+use demo_app::offline::serve::ServeError;
+use demo_app::offline::sync::SyncError;
 use demo_app::replay::ReplayError;
 use demo_app::story::StoryError;
 use demo_app::topology::Topology;
 use thiserror::Error;
 
-use crate::ui::Ui;
+use crate::ui::{self, Ui};
 
 mod demo;
+mod edit;
+mod keep;
+mod look;
 mod replay;
+mod serve;
+mod sync;
 
 /// A shopping cart on many replicas, each of which accepts writes, online or not.
 ///
 /// Without a command, plays the demo: two replicas change one cart while they cannot talk, and
-/// merge it afterwards, over real WebSocket links on this machine.
+/// merge it afterwards, over real WebSocket links on this machine. With --data DIR it keeps carts in
+/// a folder, which is a replica of its own.
 #[derive(Debug, Parser)]
-#[command(name = "cart", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+#[command(name = "cart", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     demo: demo::DemoArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What every command takes, before or after its name.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// The folder that keeps the carts; of `replay`, one folder for each replica.
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<PathBuf>,
+    /// Which cart in the folder [default: cart].
+    #[arg(long, value_name = "NAME", global = true)]
+    cart: Option<String>,
+    /// Prints JSON instead of words: one object, of `serve` one a line.
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -37,14 +68,40 @@ Examples:
   cart demo --topology ring --peers 5         the same on a ring of five
   cart replay sales.csv.zst --peers 5         trade data on five replicas, checked
   cart replay sales.csv --offline-every 2000  … which lose their links in turn
+  cart replay sales.csv --data shops          … on disk; end it, and it goes on
 
-Exit code: 0 if every replica ended with exactly what it should hold, 1 if not
-or if something failed, 2 for wrong arguments.";
+  cart --data phone add apple 2               two apples into the cart in phone/
+  cart --data phone take apple                one out again
+  cart --data phone name Alice                whose cart it is
+  cart --data phone show                      what is in it
+  cart --data till serve --listen 127.0.0.1:4000
+                                              a replica that others can reach
+  cart --data phone sync ws://127.0.0.1:4000  both ways, until both hold the same
+  cart --data phone backup phone.backup       all carts in one file
+  cart --data tablet restore phone.backup     a new replica with the same carts
+
+Errors go to standard error as text, with --json too. CART_LOG=debug (or
+RUST_LOG) shows there what the replicas do.
+
+Exit code: 0 if all went well (of demo and replay: if every replica ended with
+exactly what it should hold), 1 if not, 2 for wrong arguments.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::DemoArgs),
     Replay(replay::ReplayArgs),
+    Add(edit::AddArgs),
+    Take(edit::TakeArgs),
+    Remove(edit::RemoveArgs),
+    Name(edit::NameArgs),
+    Show(edit::ShowArgs),
+    Log(look::LogArgs),
+    Inspect(look::InspectArgs),
+    Verify(keep::VerifyArgs),
+    Backup(keep::BackupArgs),
+    Restore(keep::RestoreArgs),
+    Serve(serve::ServeArgs),
+    Sync(sync::SyncArgs),
 }
 
 /// Why a command ended without an outcome.
@@ -54,6 +111,14 @@ pub(crate) enum CommandError {
     Story(#[from] StoryError),
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Cart(#[from] CartError),
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
+    Sync(#[from] SyncError),
     #[error("standard output cannot be written")]
     Output(#[from] io::Error),
     #[error("the runtime cannot be started")]
@@ -61,13 +126,103 @@ pub(crate) enum CommandError {
 }
 
 impl Cli {
-    /// Runs the command and tells whether all went well. Ends the process for wrong arguments.
-    pub(crate) fn run(self, ui: &mut Ui) -> Result<bool, CommandError> {
-        match self.command.unwrap_or(Command::Demo(self.demo)) {
-            Command::Demo(args) => args.run(ui),
-            Command::Replay(args) => args.run(ui),
+    /// Reads the arguments of the process; ends it for wrong ones.
+    pub(crate) fn read() -> Self {
+        let matches = Self::command().get_matches();
+        if let Some(command) = matches.subcommand_name() {
+            let given = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+            if let Some(id) = ["topology", "peers"].iter().find(|id| given(id)) {
+                usage_error(
+                    command,
+                    &format!("--{id} is an option of a command: give it after {command}, if it has it"),
+                );
+            }
+        }
+        match Self::from_arg_matches(&matches) {
+            Ok(cli) => cli,
+            Err(error) => error.format(&mut Self::command()).exit(),
         }
     }
+
+    /// Runs the command and tells whether all went well. Ends the process for wrong arguments.
+    pub(crate) fn run(self, ui: &mut Ui) -> Result<bool, CommandError> {
+        let common = self.common;
+        let Some(command) = self.command else {
+            if common.data.is_some() || common.cart.is_some() {
+                let complaint = "say what to do with the carts: add, take, remove, name, show, log, inspect, verify, \
+                                 backup, restore, serve, sync, or replay";
+                Self::command().error(ErrorKind::MissingSubcommand, complaint).exit();
+            }
+            return self.demo.run(common.json, ui);
+        };
+        match command {
+            Command::Demo(args) => {
+                common.refuse_data("demo");
+                common.refuse_cart("demo");
+                args.run(common.json, ui)
+            }
+            Command::Replay(args) => {
+                common.refuse_cart("replay");
+                args.run(common.data, common.json, ui)
+            }
+            Command::Add(args) => args.run(&common.one_cart("add"), ui),
+            Command::Take(args) => args.run(&common.one_cart("take"), ui),
+            Command::Remove(args) => args.run(&common.one_cart("remove"), ui),
+            Command::Name(args) => args.run(&common.one_cart("name"), ui),
+            Command::Show(args) => args.run(&common.one_cart("show"), ui),
+            Command::Log(args) => args.run(&common.one_cart("log"), ui),
+            Command::Inspect(args) => args.run(&common.all_carts("inspect"), ui),
+            Command::Verify(args) => args.run(&common.all_carts("verify"), ui),
+            Command::Backup(args) => args.run(&common.all_carts("backup"), ui),
+            Command::Restore(args) => args.run(&common.all_carts("restore"), ui),
+            Command::Serve(args) => args.run(&common.all_carts("serve"), ui),
+            Command::Sync(args) => args.run(&common.all_carts("sync"), ui),
+        }
+    }
+}
+
+/// Where a command on a folder works, and how it answers.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The folder.
+    folder: PathBuf,
+    /// The cart in it.
+    cart: String,
+    /// Whether it answers in JSON.
+    json: bool,
+}
+
+impl Common {
+    /// Takes the arguments of a command on one cart.
+    fn one_cart(self, command: &'static str) -> Place {
+        let Some(folder) = self.data else {
+            usage_error(command, "give --data DIR, the folder that keeps the carts");
+        };
+        Place { folder, cart: self.cart.unwrap_or_else(|| "cart".to_owned()), json: self.json }
+    }
+
+    /// Takes the arguments of a command on a whole folder.
+    fn all_carts(self, command: &'static str) -> Place {
+        self.refuse_cart(command);
+        self.one_cart(command)
+    }
+
+    fn refuse_cart(&self, command: &'static str) {
+        if self.cart.is_some() {
+            usage_error(command, "--cart chooses nothing here: the command is about all carts");
+        }
+    }
+
+    fn refuse_data(&self, command: &'static str) {
+        if self.data.is_some() {
+            usage_error(command, "the demo keeps its carts in memory: leave --data out");
+        }
+    }
+}
+
+/// Says on standard error that a store has taken a new identity.
+fn note_renewed(renewed: &Renewed) {
+    ui::note(renewed);
 }
 
 /// Runs a command's asynchronous part.
@@ -85,7 +240,7 @@ fn check_topology(command: &'static str, topology: Topology, peers: usize) {
 }
 
 /// Ends the process as clap does: the complaint, the usage of the command, exit code 2.
-fn usage_error(command: &'static str, complaint: &str) -> ! {
+fn usage_error(command: &str, complaint: &str) -> ! {
     let mut cart = Cli::command();
     cart.build();
     let command = cart.find_subcommand_mut(command).expect("named as in `Command`");
@@ -114,6 +269,15 @@ mod tests {
         let cli = Cli::try_parse_from(["cart", "--topology", "ring"]).expect("options of the demo");
         assert!(cli.command.is_none());
         assert_eq!(cli.demo.topology(), Topology::Ring);
+    }
+
+    #[test]
+    fn common_options_stand_before_or_after_the_command() {
+        for arguments in [["cart", "--data", "d", "--json", "show"], ["cart", "show", "--json", "--data", "d"]] {
+            let cli = Cli::try_parse_from(arguments).expect("a command on a folder");
+            assert!(matches!(cli.command, Some(Command::Show(_))));
+            assert_eq!((cli.common.data, cli.common.json), (Some(PathBuf::from("d")), true));
+        }
     }
 
     #[test]

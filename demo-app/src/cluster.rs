@@ -2,9 +2,11 @@
 //!
 //! How do real links stay out of each other's way? Every replica listens on a port of the system's
 //! choice, so any number of clusters run side by side, in tests too. Replica ids come from a seed:
-//! one seed gives the same cluster again.
+//! one seed gives the same cluster again. On disk they come from the stores, of which each replica has
+//! a folder of its own.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crdt_core::ReplicaId;
@@ -90,11 +92,33 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError`] says which replica failed.
     pub async fn open(topology: Topology, peers: usize, seed: u64) -> Result<Self, ClusterError> {
-        let edges = topology.edges(peers)?;
         let mut random = SplitMix64::new(seed);
+        let in_memory = |_| {
+            let mut options = Options::default();
+            options.replica = Some(ReplicaId::from_random_bytes(random.bytes()));
+            options
+        };
+        Self::link(topology, peers, in_memory).await
+    }
+
+    /// Opens `peers` replicas in `replica-0`, `replica-1` and so on beneath `folder`, which are made if need
+    /// be, lets each listen, and links them.
+    ///
+    /// # Errors
+    /// [`ClusterError`] says which replica failed.
+    pub async fn open_in(folder: &Path, topology: Topology, peers: usize) -> Result<Self, ClusterError> {
+        Self::link(topology, peers, |replica| Options::at(folder.join(format!("replica-{replica}")))).await
+    }
+
+    async fn link(
+        topology: Topology,
+        peers: usize,
+        mut options: impl FnMut(usize) -> Options,
+    ) -> Result<Self, ClusterError> {
+        let edges = topology.edges(peers)?;
         let mut members = Vec::with_capacity(peers);
         for replica in 0..peers {
-            members.push(Member::open(replica, ReplicaId::from_random_bytes(random.bytes())).await?);
+            members.push(Member::open(replica, options(replica)).await?);
         }
         for edge in &edges {
             let url = format!("ws://{}", members[edge.listener].address);
@@ -222,9 +246,7 @@ impl Cluster {
 }
 
 impl Member {
-    async fn open(number: usize, id: ReplicaId) -> Result<Self, ClusterError> {
-        let mut options = Options::default();
-        options.replica = Some(id);
+    async fn open(number: usize, mut options: Options) -> Result<Self, ClusterError> {
         options.redial_min_ms = REDIAL_MIN_MS;
         options.redial_max_ms = REDIAL_MAX_MS;
         let opened = Replica::open(options).await;

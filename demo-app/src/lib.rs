@@ -12,6 +12,7 @@
 pub mod cart;
 pub mod cluster;
 pub mod convergence;
+pub mod offline;
 pub mod replay;
 pub mod splitmix;
 pub mod story;

@@ -5,8 +5,10 @@
 //! links, keeps writing, and comes back when the next one goes. At the end all links are up, the
 //! run waits for equal versions, and every replica must hold what a plain fold of the file holds.
 //!
+//! On disk a replay may end at any moment, and the next run goes on: see [`ResumeError`] for when it does not.
+//!
 //! A seed fixes replica ids, who writes which row and who is away when; which deltas meet on the
-//! way is left to the machine, as the result must not depend on it.
+//! way is left to the machine, as the result must not depend on it. (On disk the ids are those of the stores.)
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -18,19 +20,25 @@ use thiserror::Error;
 
 pub use self::export::ExportError;
 use self::fold::Fold;
+use self::plan::Plan;
+use self::resume::Done;
+pub use self::resume::ResumeError;
 use self::rows::{Rows, RowsError};
 use self::verify::Verdict;
 pub use self::verify::{Mismatch, ReadError};
-use self::writers::Writers;
+use self::writers::{LANES, LANES_DURABLE, Writers};
 pub use self::writers::{WriteError, WriteProblem};
 use crate::cluster::{Cluster, ClusterError};
 use crate::convergence::Stalled;
+use crate::offline::folder::{self, Renewed};
 use crate::splitmix::SplitMix64;
 use crate::topology::Topology;
 use crate::watchdog::Pulse;
 
 mod export;
 pub mod fold;
+mod plan;
+mod resume;
 pub mod rows;
 mod verify;
 mod writers;
@@ -48,6 +56,9 @@ pub struct Options {
     pub offline_every: Option<NonZeroU64>,
     /// Fixes replica ids, who writes which row and who is away when.
     pub seed: u64,
+    /// Where the replicas keep their documents, one folder each beneath it; `None`: in memory. If an
+    /// earlier replay of the same file with the same seed and as many peers has begun there, this one goes on.
+    pub data: Option<PathBuf>,
     /// Where to write the last replica's carts.
     pub export: Option<PathBuf>,
     /// How long nothing may move before the run gives up.
@@ -55,9 +66,16 @@ pub struct Options {
 }
 
 /// How far a replay is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Progress {
+    /// A store has taken a new identity: its folder was copied, or set back.
+    Renewed {
+        /// The replica's number.
+        replica: usize,
+        /// Its new identity, and why.
+        renewed: Renewed,
+    },
     /// Rows are being handed out.
     Reading {
         /// Rows so far.
@@ -81,6 +99,9 @@ pub enum Progress {
 pub struct Report {
     /// Rows replayed.
     pub rows: u64,
+    /// Rows that an earlier run had made already; none of them is made again. Only on disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_found: Option<u64>,
     /// Documents.
     pub carts: u64,
     /// Pairs of cart and stock code whose quantity is not zero.
@@ -95,7 +116,7 @@ pub struct Report {
     pub mismatches: u64,
     /// From the first row to equal versions.
     pub seconds: f64,
-    /// Rows by seconds.
+    /// Rows made in this run by seconds.
     pub rows_per_second: f64,
     /// Bytes sent on all links of all replicas.
     pub bytes_sent: u64,
@@ -131,6 +152,9 @@ pub enum ReplayError {
     /// There is nothing to replay, so there would be nothing to compare either.
     #[error("the file has a header and no rows; there is nothing to replay")]
     NoRows,
+    /// The folder holds something else than the beginning of this replay.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
     /// A replica did not take a row in.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -168,12 +192,39 @@ pub async fn run(options: &Options, progress: &mut dyn FnMut(Progress)) -> Resul
         export::check(path)?;
     }
     let mut seeds = SplitMix64::new(options.seed);
-    let cluster = Cluster::open(options.topology, options.peers, seeds.next_u64()).await?;
-    let plan = Plan::new(options.offline_every, options.peers, seeds);
-    let mut replay = Replay { cluster: &cluster, options, plan, fold: Fold::new(), pulse: Pulse::new() };
-    let report = replay.run(rows, progress).await;
+    let ids = seeds.next_u64();
+    let cluster = match &options.data {
+        None => Cluster::open(options.topology, options.peers, ids).await?,
+        Some(data) => {
+            resume::claim(data, options)?;
+            Cluster::open_in(data, options.topology, options.peers).await?
+        }
+    };
+    let report = on(&cluster, options, seeds, rows, progress).await;
     cluster.close().await;
     report
+}
+
+/// Replays on open replicas.
+async fn on(
+    cluster: &Cluster,
+    options: &Options,
+    seeds: SplitMix64,
+    rows: Rows,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, ReplayError> {
+    for (replica, open) in cluster.replicas().enumerate() {
+        if let Some(renewed) = open.identity().and_then(folder::renewed) {
+            progress(Progress::Renewed { replica, renewed });
+        }
+    }
+    let plan = Plan::new(options.offline_every, options.peers, seeds);
+    let done = match &options.data {
+        None => Done::nothing(options.peers),
+        Some(_) => Done::read(cluster).await?,
+    };
+    let mut replay = Replay { cluster, options, plan, done, fold: Fold::new(), pulse: Pulse::new() };
+    replay.run(rows, progress).await
 }
 
 /// A replay under way.
@@ -181,6 +232,7 @@ struct Replay<'a> {
     cluster: &'a Cluster,
     options: &'a Options,
     plan: Plan,
+    done: Done,
     fold: Fold,
     pulse: Pulse,
 }
@@ -215,7 +267,8 @@ impl Replay<'_> {
 
     /// Hands out all rows and waits until they are written; in the end every replica is online.
     async fn write(&mut self, rows: Rows, progress: &mut dyn FnMut(Progress)) -> Result<(), ReplayError> {
-        let writers = Writers::start(self.cluster.replicas(), &self.pulse);
+        let lanes = if self.options.data.is_some() { LANES_DURABLE } else { LANES };
+        let writers = Writers::start(self.cluster.replicas(), lanes, &self.pulse);
         self.hand_out(rows, &writers, progress).await?;
         writers.finish().await?;
         if let Some(away) = self.plan.away {
@@ -234,7 +287,10 @@ impl Replay<'_> {
         while let Some(row) = rows.next() {
             let row = row?;
             self.fold.add(&row);
-            if writers.send(self.plan.writer(), row).await.is_err() {
+            let writer = self.plan.writer();
+            if self.done.take(writer, &row.cart) {
+                self.pulse.step();
+            } else if writers.send(writer, row).await.is_err() {
                 // `finish` tells what went wrong.
                 return Ok(());
             }
@@ -259,8 +315,10 @@ impl Replay<'_> {
     async fn report(&self, verdict: Verdict, stalled: Option<Stalled>, seconds: f64) -> Result<Report, ReplayError> {
         let totals = self.cluster.totals().await?;
         let rows = self.fold.rows();
+        let found = self.options.data.is_some().then(|| self.done.taken());
         Ok(Report {
             rows,
+            rows_found: found,
             carts: self.fold.carts().len() as u64,
             items: self.fold.items(),
             peers: self.options.peers,
@@ -268,7 +326,7 @@ impl Replay<'_> {
             converged: stalled.is_none(),
             mismatches: verdict.mismatches,
             seconds,
-            rows_per_second: rows as f64 / seconds,
+            rows_per_second: (rows - found.unwrap_or(0)) as f64 / seconds,
             bytes_sent: totals.iter().map(|totals| totals.bytes_sent).sum(),
             deltas_sent: totals.iter().map(|totals| totals.deltas_sent).sum(),
             deltas_duplicate: totals.iter().map(|totals| totals.deltas_duplicate).sum(),
@@ -276,91 +334,5 @@ impl Replay<'_> {
             examples: verdict.examples,
             stalled,
         })
-    }
-}
-
-/// Who writes which row, and who is away when: both fixed by the seed.
-#[derive(Debug)]
-struct Plan {
-    peers: usize,
-    writers: SplitMix64,
-    turns: SplitMix64,
-    offline_every: Option<NonZeroU64>,
-    away: Option<usize>,
-}
-
-impl Plan {
-    fn new(offline_every: Option<NonZeroU64>, peers: usize, mut seeds: SplitMix64) -> Self {
-        // Two sequences, so that who writes does not depend on whether anybody goes away.
-        let (writers, turns) = (SplitMix64::new(seeds.next_u64()), SplitMix64::new(seeds.next_u64()));
-        Self { peers, writers, turns, offline_every, away: None }
-    }
-
-    /// Picks the replica that writes the next row.
-    fn writer(&mut self) -> usize {
-        self.writers.below(self.peers)
-    }
-
-    /// After so many rows: who comes back, and who goes instead; never the same one twice in a row.
-    fn turn(&mut self, rows: u64) -> Option<(Option<usize>, usize)> {
-        let every = self.offline_every?;
-        if !rows.is_multiple_of(every.get()) {
-            return None;
-        }
-        let gone = match self.away {
-            None => self.turns.below(self.peers),
-            // One of the others: numbers from the one that is away move up by one.
-            Some(away) => {
-                let other = self.turns.below(self.peers - 1);
-                other + usize::from(other >= away)
-            }
-        };
-        Some((self.away.replace(gone), gone))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    fn plan(seed: u64) -> Plan {
-        Plan::new(NonZeroU64::new(10), 3, SplitMix64::new(seed))
-    }
-
-    #[test]
-    fn a_seed_fixes_who_writes_and_another_seed_changes_it() {
-        let writers = |seed| -> Vec<usize> {
-            let mut plan = plan(seed);
-            (0..50).map(|_| plan.writer()).collect()
-        };
-        assert_eq!(writers(1), writers(1));
-        assert_ne!(writers(1), writers(2));
-    }
-
-    #[test]
-    fn every_turn_another_replica_goes_and_the_last_one_comes_back() {
-        let mut plan = plan(1);
-        let mut away = None;
-        let mut gone_before = BTreeMap::new();
-        for rows in 1..=1_000 {
-            let Some((back, gone)) = plan.turn(rows) else { continue };
-            assert_eq!(rows % 10, 0);
-            assert_eq!(back, away);
-            assert_ne!(Some(gone), away);
-            away = Some(gone);
-            *gone_before.entry(gone).or_insert(0) += 1;
-        }
-        assert_eq!(gone_before.values().sum::<u32>(), 100);
-        assert_eq!(gone_before.len(), 3, "everybody has been away");
-    }
-
-    #[test]
-    fn without_turns_nobody_goes_and_the_same_ones_write() {
-        let mut stays = Plan::new(None, 3, SplitMix64::new(1));
-        assert!((1..=1_000).all(|rows| stays.turn(rows).is_none()));
-        let mut goes = plan(1);
-        assert!((0..50).all(|_| stays.writer() == goes.writer()));
     }
 }

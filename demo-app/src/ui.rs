@@ -114,6 +114,11 @@ pub(crate) fn fail(complaint: impl Display) {
     let _ = writeln!(anstream::stderr(), "{} {complaint}", styled(BAD, "error:"));
 }
 
+/// Writes one remark to standard error.
+pub(crate) fn note(remark: impl Display) {
+    let _ = writeln!(anstream::stderr(), "{} {remark}", styled(QUIET, "note:"));
+}
+
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

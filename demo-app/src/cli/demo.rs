@@ -23,9 +23,6 @@ pub(crate) struct DemoArgs {
     /// How many replicas there are, A and B included (2 to 26).
     #[arg(long, value_name = "N", default_value = "3", value_parser = |text: &str| peers(text, 2, PEERS_MAX))]
     peers: usize,
-    /// Prints one JSON object instead of the story.
-    #[arg(long)]
-    json: bool,
 }
 
 impl DemoArgs {
@@ -34,10 +31,10 @@ impl DemoArgs {
         self.topology
     }
 
-    pub(crate) fn run(self, ui: &mut Ui) -> Result<bool, CommandError> {
+    pub(crate) fn run(self, json: bool, ui: &mut Ui) -> Result<bool, CommandError> {
         check_topology("demo", self.topology, self.peers);
         let options = Options { topology: self.topology, peers: self.peers, seed: 1, stall: STALL };
-        let report = if self.json {
+        let report = if json {
             let report = block_on(story::run(&options, &mut |_| ()))??;
             ui.json(&report);
             report

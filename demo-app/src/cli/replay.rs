@@ -22,6 +22,9 @@ const PEERS_MAX: usize = 64;
 /// invoice, stock_code, quantity and customer_id. Each row adds its quantity to the counter of its
 /// stock code in the customer's cart, on a replica that the seed picks. At the end every replica is
 /// compared with a plain sum of the file.
+///
+/// With --data DIR the replicas are durable, each in a folder beneath DIR. Whatever ends the replay, the
+/// same command goes on where it was: no row is lost, and none is made twice.
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
     /// The rows: a .csv or .csv.zst file.
@@ -39,16 +42,13 @@ pub(crate) struct ReplayArgs {
     /// Fixes who writes which row and who is away when.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Prints one JSON object instead of words.
-    #[arg(long)]
-    json: bool,
     /// Writes the last replica's carts to a file, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
 }
 
 impl ReplayArgs {
-    pub(crate) fn run(self, ui: &mut Ui) -> Result<bool, CommandError> {
+    pub(crate) fn run(self, data: Option<PathBuf>, json: bool, ui: &mut Ui) -> Result<bool, CommandError> {
         check_topology("replay", self.topology, self.peers);
         let options = Options {
             file: self.file,
@@ -56,15 +56,16 @@ impl ReplayArgs {
             topology: self.topology,
             offline_every: self.offline_every,
             seed: self.seed,
+            data,
             export: self.export,
             stall: STALL,
         };
         // Drawn on standard error, and only if that is a terminal.
-        let bar = if self.json { ProgressBar::hidden() } else { progress_bar() };
+        let bar = if json { ProgressBar::hidden() } else { progress_bar() };
         let outcome = block_on(replay::run(&options, &mut |progress| show_progress(&bar, progress)))?;
         bar.finish_and_clear();
         let report = outcome?;
-        if self.json {
+        if json {
             ui.json(&report);
         } else {
             show(ui, &report);
@@ -94,6 +95,9 @@ fn show_progress(bar: &ProgressBar, progress: Progress) {
             bar.set_message(format!("{} transactions to exchange", HumanCount(lacking)))
         }
         Progress::Verifying => bar.set_message("comparing with the file"),
+        Progress::Renewed { replica, renewed } => {
+            bar.suspend(|| ui::note(format_args!("replica {replica}: {renewed}")));
+        }
         _ => {}
     }
 }
@@ -104,6 +108,9 @@ fn show(ui: &mut Ui, report: &Report) {
         table.add_row([Cell::new(what), Cell::new(figure).set_alignment(CellAlignment::Right)]);
     };
     row("rows", HumanCount(report.rows).to_string());
+    if let Some(found) = report.rows_found {
+        row("found on disk", HumanCount(found).to_string());
+    }
     row("carts", HumanCount(report.carts).to_string());
     row("items", HumanCount(report.items).to_string());
     row("replicas", format!("{}, as a {}", report.peers, report.topology));

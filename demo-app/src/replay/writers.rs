@@ -14,14 +14,18 @@ use crdt_sync::DocumentId;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::trace;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cart;
 use crate::replay::rows::Row;
 use crate::watchdog::Pulse;
 
-/// Rows in flight on one replica.
-const LANES: usize = 8;
+/// Rows in flight on one replica in memory.
+pub(crate) const LANES: usize = 8;
+
+/// Rows in flight on one replica on disk: as many share a sync.
+pub(crate) const LANES_DURABLE: usize = 64;
 
 /// Rows that wait for one lane.
 const QUEUE_ROWS_MAX: usize = 64;
@@ -62,13 +66,13 @@ pub(crate) struct Writers {
 pub(crate) struct LaneEnded;
 
 impl Writers {
-    /// Starts the lanes. Each row written is one step of `pulse`.
-    pub(crate) fn start<'a>(replicas: impl Iterator<Item = &'a Replica>, pulse: &Pulse) -> Self {
+    /// Starts so many lanes for each replica. Each row written is one step of `pulse`.
+    pub(crate) fn start<'a>(replicas: impl Iterator<Item = &'a Replica>, count: usize, pulse: &Pulse) -> Self {
         let mut lanes = JoinSet::new();
         let mut queues = Vec::new();
         for (number, replica) in replicas.enumerate() {
-            let mut senders = Vec::with_capacity(LANES);
-            for _ in 0..LANES {
+            let mut senders = Vec::with_capacity(count);
+            for _ in 0..count {
                 let (sender, rows) = mpsc::channel(QUEUE_ROWS_MAX);
                 senders.push(sender);
                 let lane = Lane { number, replica: replica.clone(), handles: HashMap::new(), pulse: pulse.clone() };
@@ -123,6 +127,7 @@ impl Lane {
             let line = row.line;
             let failed = |source| WriteError { line, replica: self.number, source };
             Self::write(&self.replica, &mut self.handles, row).await.map_err(failed)?;
+            trace!(line, replica = self.number, "row made");
             self.pulse.step();
         }
         Ok(())

@@ -2,6 +2,13 @@
 
 mod arguments;
 mod demo;
+mod folder;
+mod keep;
+mod live;
+mod log;
+mod meet;
+mod readme;
 mod replay;
+mod resume;
 mod run;
 mod sales;

@@ -1,7 +1,7 @@
 //! Runs `cart` and keeps what it said.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 /// What a run left behind.
 #[derive(Debug)]
@@ -13,15 +13,39 @@ pub(crate) struct Run {
 
 /// Runs `cart` with these arguments, split at blanks, and then `file`s that may hold blanks.
 pub(crate) fn cart(arguments: &str, files: &[&Path]) -> Run {
+    Run::of(command(arguments, files).output().expect("the binary runs"))
+}
+
+/// Runs `cart` on the carts in a folder.
+pub(crate) fn cart_in(folder: &Path, arguments: &str) -> Run {
+    let mut command = command("--data", &[folder]);
+    Run::of(command.args(arguments.split_whitespace()).output().expect("the binary runs"))
+}
+
+/// Makes a command that runs `cart`, independent of the environment of the tests.
+pub(crate) fn command(arguments: &str, files: &[&Path]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cart"));
-    // Colours must not depend on where the tests run.
-    command.args(arguments.split_whitespace()).args(files).env_remove("CLICOLOR_FORCE");
-    let output = command.output().expect("the binary runs");
-    let text = |bytes| String::from_utf8(bytes).expect("the program prints UTF-8");
-    Run { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    command.args(arguments.split_whitespace()).args(files);
+    for variable in ["CLICOLOR_FORCE", "CART_LOG", "RUST_LOG"] {
+        command.env_remove(variable);
+    }
+    command
 }
 
 impl Run {
+    fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("the program prints UTF-8");
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Asserts that the command failed, printed no result, and complained of this.
+    pub(crate) fn refused(self, complaint: &str) -> Self {
+        let run = self.ended(1);
+        assert_eq!(run.stdout, "", "{run:#?}");
+        assert!(run.stderr.contains(complaint), "{complaint:?} is missing in {run:#?}");
+        run
+    }
+
     /// Asserts the exit code, showing everything if it is another.
     pub(crate) fn ended(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
@@ -41,4 +65,13 @@ pub(crate) fn folder(test: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("the target folder can be written");
     folder
+}
+
+/// Copies a folder with all its files, as a person would.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("the target folder can be written");
+    for entry in std::fs::read_dir(from).expect("the folder can be read") {
+        let entry = entry.expect("the folder can be read");
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("the file can be copied");
+    }
 }
