@@ -6,16 +6,18 @@
 //! writes and deliveries over a few replicas; the [`Network`] plays it on real documents and on
 //! the model in lockstep; [`law`] runs a property over many scripts; [`scene`] builds the smallest
 //! concurrent cases by hand; [`mutate`] breaks bytes. Around real endpoints: [`sim`] breaks everything
-//! else, from one seed; [`golden`] plays the stories of the protocol.
+//! else, from one seed; [`golden`] plays the stories of the protocol; [`disk`] breaks what stores are on.
 //!
 //! The tests themselves are in `tests/*.rs`, one subject a file.
 
+pub mod disk;
 pub mod exhaustive;
 pub mod forge;
 pub mod fuzz;
 pub mod golden;
 pub mod law;
 pub mod mutate;
+pub mod process;
 pub mod scene;
 pub mod sim;
 

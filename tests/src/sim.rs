@@ -25,6 +25,6 @@ pub mod truth;
 pub mod wire;
 pub mod world;
 
-pub use host::{Effect, Host, Unsynced};
+pub use host::{Effect, Host, Unsynced, folded};
 pub use plan::{Action, Ending, Fault, FaultKind, LOG_BYTES, Limits, Plan, Step, Topology};
 pub use sweep::{Failure, explain, simulate, simulate_traced, sweep};

@@ -89,6 +89,8 @@ impl Driver {
                 }
                 Output::Load { document } => self.load(&document)?,
                 Output::Rested { document, head } => self.persist.note_head(document, head)?,
+                // Not settled here yet: peers go on refusing what they refuse, and the event is in the log.
+                Output::Renew | Output::Disputed { .. } => {}
                 Output::Transmit { link, bytes } => self.transmit(link, bytes),
                 Output::Close { link, reason, status } => self.close_link(link, reason, &status),
                 Output::Event(event) => self.tell(event),

@@ -123,6 +123,8 @@ impl Host {
                 self.lease.note_head(document.as_str(), &head).expect("memory takes everything");
                 Effect::Rested { document, head }
             }
+            // Nobody here is a copy of somebody; a conflict is reported as an event, and judged by that.
+            Output::Renew | Output::Disputed { .. } => return self.poll(),
             Output::Transmit { link, bytes } => Effect::Transmit { link, bytes },
             Output::Close { link, reason, .. } => Effect::Close { link, reason },
             Output::Event(event) => Effect::Event(event),
@@ -220,7 +222,11 @@ fn put(lease: &mut Lease, document: &DocumentId, write: Write) {
 }
 
 /// Returns a snapshot with the deltas after it.
-pub(crate) fn folded(mut snapshot: Snapshot, deltas: &[Arc<Delta>]) -> Snapshot {
+///
+/// # Panics
+/// If they do not follow on it.
+#[must_use]
+pub fn folded(mut snapshot: Snapshot, deltas: &[Arc<Delta>]) -> Snapshot {
     for delta in deltas {
         snapshot.apply(delta).expect("what was stored applies in order");
     }

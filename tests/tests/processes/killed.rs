@@ -1,0 +1,78 @@
+//! `kill -9` at random moments, while a process writes and syncs with another.
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
+
+use crdt_net::{Options, Replica};
+use crdt_tests::Choices;
+use crdt_tests::law::from_env;
+use crdt_tests::process::{DOCUMENT, ELEMENTS};
+
+use crate::support::{Scratch, acked, look, start};
+
+#[test]
+fn what_was_acknowledged_survives_kill_9_at_any_moment() {
+    let kills = from_env("CRDT_KILLS").unwrap_or(500);
+    let scratch = Scratch::new("killed");
+    let folder = scratch.join("victim");
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let (peer, url) = runtime.block_on(async {
+        let peer = Replica::open(Options::default()).await.expect("in memory");
+        let address = peer.listen("127.0.0.1:0").await.expect("a free port");
+        (peer, format!("ws://{address}"))
+    });
+    let mut choices = Choices::new(9);
+    let (mut replica, mut all, mut while_opening) = (None, BTreeSet::new(), 0);
+    for kill in 0..kills {
+        let victim = start(&folder, &["--write", &kill.to_string(), "--connect", &url]);
+        // One in four is killed before it has said anything: while it is made, or opened.
+        let mut said = Vec::new();
+        if choices.below(4) > 0 {
+            said.extend(victim.line());
+            thread::sleep(Duration::from_millis(choices.below(40) as u64));
+        } else {
+            thread::sleep(Duration::from_micros(choices.below(15_000) as u64));
+        }
+        said.extend(victim.kill());
+        assert!(!said.iter().any(|line| line.starts_with("failed")), "kill {kill}: {said:?}");
+        let found = look(&folder);
+        assert!(!found.is_renewed, "kill {kill}: the store has lost its id");
+        assert_eq!(*replica.get_or_insert(found.replica), found.replica, "kill {kill}");
+        while_opening += u64::from(said.is_empty());
+        for element in acked(&said) {
+            assert!(found.holds(element), "kill {kill}: {element} was acknowledged");
+            all.insert(element.to_owned());
+        }
+    }
+    println!("{kills} kills, {while_opening} of them while opening, {} acknowledged writes", all.len());
+    assert!(all.len() as u64 > kills && while_opening > kills / 20);
+
+    // In the end both hold the same, and everything: no dot ever had two contents.
+    let mut last = start(&folder, &["--connect", &url]);
+    last.line().expect("it opens");
+    let state = settle(&runtime, &peer, &mut last);
+    last.ask("quit");
+    assert_eq!(last.rest(), [""; 0]);
+    let found = look(&folder);
+    assert!(all.iter().all(|element| found.holds(element)));
+    assert_eq!(found.document.digest().to_string(), state);
+    runtime.block_on(peer.close());
+}
+
+/// Waits until both hold the same; returns the digest.
+fn settle(runtime: &tokio::runtime::Runtime, peer: &Replica, process: &mut crdt_tests::process::Process) -> String {
+    for _ in 0..3_000 {
+        let there = process.ask("state");
+        let here = runtime.block_on(async {
+            let document = peer.document(DOCUMENT).await.expect("open");
+            document.snapshot().await.expect("open")
+        });
+        let elements = here.root().set(ELEMENTS).map_or(0, |set| set.len());
+        if there.ends_with(&format!(" {elements} {:016x} {}", here.frontier().hash(), here.digest())) {
+            return here.digest().to_string();
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("they do not become equal: {}", process.ask("state"));
+}
