@@ -309,8 +309,8 @@ impl Endpoint {
         };
         if progress.halt() {
             self.tell(link, index, rejection);
+            self.owe_trail(link, index, rejection);
         }
-        self.owe_trail(link, index, rejection);
         Ok(())
     }
 
