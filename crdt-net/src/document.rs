@@ -41,7 +41,8 @@ impl DocumentHandle {
         &self.replica
     }
 
-    /// Returns the whole document as it is now. O(1); it can be kept without holding up writers.
+    /// Returns the whole document as it is now. O(1) if it is in memory, else it is read first; it can be kept
+    /// without holding up writers.
     ///
     /// It may hold changes that are not durable yet: [`wait_for`](Self::wait_for) its version if that matters.
     ///
@@ -54,7 +55,8 @@ impl DocumentHandle {
 
     /// Runs a transaction and returns once it is durable in the store. It reaches peers later.
     ///
-    /// Writers at the same time share the syncs of the store. A transaction that changes nothing
+    /// Writers at the same time share the syncs of the store. If the document is not in memory it is read first.
+    /// A transaction that changes nothing
     /// returns once what it may have read is durable; one that fails returns at once.
     ///
     /// `edit` runs in the task that serves the whole replica: keep it short, and do not block. If

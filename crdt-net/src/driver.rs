@@ -344,6 +344,8 @@ impl Driver {
             online: self.connections.is_online(),
             listening: self.connections.listening().to_vec(),
             dialling: self.connections.dialling(),
+            documents: self.endpoint.known_documents(),
+            resident_documents: self.endpoint.resident_documents(),
             links,
             totals,
             storage: self.persist.status(self.endpoint.requested_bytes()),

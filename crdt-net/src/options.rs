@@ -29,7 +29,8 @@ pub struct Options {
     /// How long a write may wait for others that share its sync: [`Durability::Immediate`].
     pub durability: Durability,
     /// How many bytes of writes may wait for the disk: 16 MiB. While more do, the replica takes in no
-    /// transactions and reads no peer, one write excepted, which may exceed it.
+    /// transactions and reads no peer. What may exceed it: one write, and those that were taken in before and have waited
+    /// for their document to be read.
     pub waiting_bytes_max: usize,
     /// The longest wait before the first redial of an address: 100 ms. It doubles with each failure.
     pub redial_min_ms: u64,
@@ -139,7 +140,7 @@ pub enum Durability {
     #[default]
     Immediate,
     /// Gather writes for up to this long after the first: fewer syncs, for batteries and flash memory.
-    /// Once 1 MiB waits, or the replica is flushed, backed up or closed, it syncs at once.
+    /// Once 1 MiB waits, a document is to be read, or the replica is flushed, backed up or closed, it syncs at once.
     Within {
         /// In milliseconds.
         ms: u64,

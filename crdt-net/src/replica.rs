@@ -48,7 +48,10 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Opens a replica and every document that its store holds. It has no links yet.
+    /// Opens a replica, which knows every document that its store holds. It has no links yet.
+    ///
+    /// Documents are read when they are needed. Only those that were in memory when a process ended without closing its
+    /// replica are read now, to see where they stand.
     ///
     /// A path opens the folder in which its documents are kept, and makes it if need be;
     /// `Options::default()` keeps them in memory.
@@ -157,7 +160,7 @@ impl Replica {
         Ok(DocumentHandle::new(id, self.clone()))
     }
 
-    /// Lists the open documents, sorted.
+    /// Lists the open documents, in memory or not, sorted.
     ///
     /// # Errors
     /// [`Closed`] if the replica is.
@@ -165,7 +168,7 @@ impl Replica {
         self.ask(|reply| Command::Documents { reply }).await
     }
 
-    /// Returns the version of every open document.
+    /// Returns the version of every open document, in memory or not.
     ///
     /// # Errors
     /// [`Closed`] if the replica is.

@@ -19,6 +19,10 @@ pub struct Status {
     pub listening: Vec<SocketAddr>,
     /// The addresses that it keeps a link to, or tries to, sorted.
     pub dialling: Vec<String>,
+    /// How many documents are known, in memory or at rest in the store.
+    pub documents: usize,
+    /// How many of them are in memory; see [`Config::resident_documents_max`](crate::Config::resident_documents_max).
+    pub resident_documents: usize,
     /// The live links, oldest first.
     pub links: Vec<LinkStatus>,
     /// Sums over all links since the replica was opened, ended ones included.
@@ -37,8 +41,8 @@ pub struct StorageStatus {
     pub syncs: u64,
     /// Snapshots that took the place of a document's deltas.
     pub checkpoints: u64,
-    /// Documents that were read: those whose state was not known when the replica was opened, and those that were
-    /// needed and not in memory.
+    /// Documents that were read: those of which the store could not tell where they stand when the replica was opened,
+    /// and those that were needed and not in memory.
     pub loads: u64,
     /// About how many bytes of writes are not durable yet; see
     /// [`Options::waiting_bytes_max`](crate::Options::waiting_bytes_max).

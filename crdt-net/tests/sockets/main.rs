@@ -8,6 +8,7 @@ mod limits;
 mod links;
 mod proxy;
 mod refusals;
+mod residency;
 mod support;
 mod surroundings;
 mod watching;

@@ -44,11 +44,17 @@ impl Scene {
     pub(crate) fn draw(seed: u64, choices: &mut Choices) -> Self {
         let hosts = choices.between(3, 5) as usize;
         let is_patient = choices.once_in(4);
+        let dials = draw_dials(hosts, choices);
+        let mut sync = draw_config(is_patient, choices);
+        if seed % 2 == 1 {
+            // Documents come and go all the time.
+            sync.resident_documents_max = 1;
+        }
         Self {
             seed,
             hosts,
-            dials: draw_dials(hosts, choices),
-            sync: draw_config(is_patient, choices),
+            dials,
+            sync,
             redial_max_ms: if is_patient { 30_000 } else { 2_000 },
             delta_bytes_max: choices.pick(&[2_000, 1024 * 1024]),
             watch_pause_ms: choices.pick(&[0, 0, 100]),

@@ -107,6 +107,18 @@ impl Endpoint {
         self.documents.at(self.documents.index(id)?)?.document()
     }
 
+    /// Returns how many documents are known, in memory or at rest. O(1).
+    #[must_use]
+    pub fn known_documents(&self) -> usize {
+        self.documents.iter().len()
+    }
+
+    /// Returns how many documents are in memory. O(1).
+    #[must_use]
+    pub fn resident_documents(&self) -> usize {
+        self.documents.residents.len()
+    }
+
     /// Yields the documents that are in memory, by name.
     pub fn documents(&self) -> impl Iterator<Item = (&DocumentId, &Document)> {
         self.documents.in_memory()

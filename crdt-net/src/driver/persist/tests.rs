@@ -1,16 +1,18 @@
 //! Replicas on a disk that does what the test says: waits, counts, fails.
 
+mod at_rest;
+
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crdt_core::{Delta, EditError, ReplicaId, Snapshot};
-use crdt_store::{Backup, Checkpoint, Identity, Lease, MemoryStore, Store, StoreError, Stored};
+use crdt_core::{Delta, EditError, Head, ReplicaId, Snapshot, VersionVector};
+use crdt_store::{Backup, Checkpoint, Identity, Lease, Listed, MemoryStore, Store, StoreError, Stored};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{Disk, open_blocking};
+use super::{Disk, Opened, open_blocking};
 use crate::clock::Clock;
 use crate::driver::ANSWERS_MAX;
 use crate::{Closed, DocumentHandle, Durability, Options, Replica, TransactError, WatchEvent};
@@ -30,35 +32,83 @@ enum Sync {
     Panic,
 }
 
+/// What the next loads do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Load {
+    Return,
+    /// Wait until told otherwise.
+    Wait,
+    Fail,
+    /// Find nothing.
+    Miss,
+    /// Find another document.
+    Other,
+}
+
+#[derive(Debug)]
+struct State {
+    sync: Sync,
+    load: Load,
+    /// How many syncs have begun.
+    syncs: usize,
+    /// How many loads have.
+    loads: usize,
+}
+
 /// The test's end of a store.
 #[derive(Debug)]
 struct Gate {
-    state: Mutex<(Sync, usize)>,
+    state: Mutex<State>,
     changed: Condvar,
 }
 
 impl Gate {
-    fn lock(&self) -> MutexGuard<'_, (Sync, usize)> {
+    fn new(sync: Sync) -> Arc<Self> {
+        let state = State { sync, load: Load::Return, syncs: 0, loads: 0 };
+        Arc::new(Self { state: Mutex::new(state), changed: Condvar::new() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no panic under the lock")
     }
 
     fn set(&self, sync: Sync) {
-        self.lock().0 = sync;
+        self.lock().sync = sync;
         self.changed.notify_all();
     }
 
-    /// How many syncs have begun.
+    fn set_load(&self, load: Load) {
+        self.lock().load = load;
+        self.changed.notify_all();
+    }
+
     fn syncs(&self) -> usize {
-        self.lock().1
+        self.lock().syncs
+    }
+
+    fn loads(&self) -> usize {
+        self.lock().loads
+    }
+
+    fn pass_load(&self) -> Result<Load, StoreError> {
+        let mut state = self.lock();
+        state.loads += 1;
+        while state.load == Load::Wait {
+            state = self.changed.wait(state).expect("no panic under the lock");
+        }
+        match state.load {
+            Load::Fail => Err(StoreError::Io(Arc::new(io::Error::other("cannot be read")))),
+            load => Ok(load),
+        }
     }
 
     fn pass(&self) -> Result<(), StoreError> {
         let mut state = self.lock();
-        state.1 += 1;
-        while state.0 == Sync::Wait {
+        state.syncs += 1;
+        while state.sync == Sync::Wait {
             state = self.changed.wait(state).expect("no panic under the lock");
         }
-        let sync = state.0;
+        let sync = state.sync;
         drop(state);
         match sync {
             Sync::Return | Sync::Wait => {}
@@ -85,8 +135,24 @@ impl Store for Gated {
         self.lease.documents()
     }
 
+    fn heads(&self) -> Result<Vec<Listed>, StoreError> {
+        self.lease.heads()
+    }
+
+    fn note_head(&mut self, document: &str, head: &Head) -> Result<(), StoreError> {
+        let stored = Store::load(&self.lease, document)?;
+        assert!(stored.is_none_or(|stored| stored.version == head.version()), "noted what it does not hold");
+        self.lease.note_head(document, head)
+    }
+
     fn load(&self, document: &str) -> Result<Option<Stored>, StoreError> {
-        Store::load(&self.lease, document)
+        match self.gate.pass_load()? {
+            Load::Miss => Ok(None),
+            Load::Other => {
+                Ok(Some(Stored { snapshot: Snapshot::empty(), deltas: Vec::new(), version: VersionVector::new() }))
+            }
+            _ => Store::load(&self.lease, document),
+        }
     }
 
     fn append(&mut self, document: &str, delta: &Arc<Delta>) -> Result<Checkpoint, StoreError> {
@@ -134,14 +200,18 @@ async fn open(sync: Sync, set: impl FnOnce(&mut Options)) -> Scene {
 async fn open_on(store: &MemoryStore, sync: Sync, set: impl FnOnce(&mut Options)) -> Scene {
     let mut options = Options::default();
     set(&mut options);
-    let gate = Arc::new(Gate { state: Mutex::new((sync, 0)), changed: Condvar::new() });
-    let lease = store.lease(store.replica().unwrap_or(ReplicaId::from_u128(1))).expect("free");
-    let gated = Gated { lease, gate: Arc::clone(&gate) };
+    let gate = Gate::new(sync);
     let clock = Clock::start(options.wall_clock.clone());
-    let opened = open_blocking(&options, clock.now(), move || Ok(Box::new(gated) as Box<dyn Disk>)).await;
-    let replica = Replica::start(&options, clock, opened.expect("opens"));
+    let opened = open_gated(store, &gate, &options, &clock).await;
+    let replica = Replica::start(&options, clock, opened);
     let document = replica.document("d").await.expect("open");
     Scene { replica, document, store: store.clone(), gate }
+}
+
+async fn open_gated(store: &MemoryStore, gate: &Arc<Gate>, options: &Options, clock: &Clock) -> Opened {
+    let lease = store.lease(store.replica().unwrap_or(ReplicaId::from_u128(1))).expect("free");
+    let gated = Gated { lease, gate: Arc::clone(gate) };
+    open_blocking(options, clock.now(), move || Ok(Box::new(gated) as Box<dyn Disk>)).await.expect("opens")
 }
 
 async fn open_in_memory() -> Replica {
