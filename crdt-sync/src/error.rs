@@ -27,9 +27,9 @@ pub enum OpenError {
     #[error("the store holds the document at {found:?}, not at {known:?}")]
     OtherContent {
         /// Where the document stands, as far as is known.
-        known: Head,
+        known: Box<Head>,
         /// Where that stands which the store has.
-        found: Head,
+        found: Box<Head>,
     },
 }
 

@@ -77,9 +77,9 @@ impl Calls {
 
     /// Takes the next command that waits for no call any more.
     pub(super) fn next_behind(&mut self) -> Option<Command> {
-        let is_next = |number| self.numbers.first().is_none_or(|first| *first > number);
-        let (_, command) = self.behind.pop_front_if(|(number, _)| is_next(*number))?;
-        Some(command)
+        let (number, _) = self.behind.front()?;
+        let is_next = self.numbers.first().is_none_or(|first| first > number);
+        if is_next { self.behind.pop_front().map(|(_, command)| command) } else { None }
     }
 
     pub(super) fn len(&self) -> usize {

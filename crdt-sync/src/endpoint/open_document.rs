@@ -230,7 +230,7 @@ impl OpenDocument {
         let mut resident = Resident::restore(start, replica, stored)?;
         let found = resident.document().head();
         if found != *head && !is_planted(Bug::EmptyInsteadOfLoaded) {
-            return Err(OpenError::OtherContent { known: head.clone(), found });
+            return Err(OpenError::OtherContent { known: Box::new(head.clone()), found: Box::new(found) });
         }
         if !is_planted(Bug::ForgetClock) {
             resident.resume_clock(clock);

@@ -283,7 +283,7 @@ fn a_store_that_holds_something_else_than_was_put_to_rest_is_an_error_and_no_doc
     let now = network.now;
     let endpoint = &mut network.nodes[0].endpoint;
     let error = endpoint.loaded(now, &id("d"), nothing).unwrap_err();
-    assert_eq!(error, OpenError::OtherContent { known: known.clone(), found: Head::default() });
+    assert_eq!(error, OpenError::OtherContent { known: Box::new(known.clone()), found: Box::default() });
     stored.deltas.pop();
     assert!(matches!(endpoint.loaded(now, &id("d"), stored), Err(OpenError::OtherContent { .. })));
     assert_eq!((endpoint.document(&id("d")), endpoint.head(&id("d"))), (None, Some(known)));
