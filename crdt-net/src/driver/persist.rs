@@ -11,6 +11,14 @@
 //! and every write queued after it is not in the snapshot. When the store comes to the checkpoint, it therefore
 //! holds exactly the version of the snapshot, and what follows continues it. One checkpoint of a document is
 //! under way at a time, and the driver never waits for it: a snapshot is O(1).
+//!
+//! And if the document has left memory by then? It cannot have. A checkpoint becomes due with a write, and the driver takes
+//! the snapshot before it tells the endpoint that this write is durable, until when the document stays. Waking it
+//! later was rejected, since it would come at the moment when memory is short; waiting for the next write too, since a
+//! document that always leaves at once would never get one.
+//!
+//! Loads, and notes of where documents stand, go through the same queue. So a load sees every write before it, and a note
+//! is of what the store holds when it comes to it.
 
 mod queue;
 mod thread;

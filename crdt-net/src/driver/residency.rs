@@ -79,7 +79,7 @@ impl Calls {
     pub(super) fn next_behind(&mut self) -> Option<Command> {
         let (number, _) = self.behind.front()?;
         let is_next = self.numbers.first().is_none_or(|first| first > number);
-        is_next.then(|| self.behind.pop_front()).flatten().map(|(_, command)| command)
+        if is_next { self.behind.pop_front().map(|(_, command)| command) } else { None }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -34,14 +34,14 @@ fn name(number: usize) -> String {
 async fn documents(replica: &Replica) -> Vec<DocumentHandle> {
     let mut documents = Vec::new();
     for number in 0..DOCUMENTS {
-        documents.push(replica.document(&name(number)).await.unwrap());
+        documents.push(replica.document(&name(number)).await.expect("open"));
     }
     documents
 }
 
 /// Returns how many documents are in memory, and the figures of the store.
 async fn figures(replica: &Replica) -> (usize, StorageStatus) {
-    let status = replica.status().await.unwrap();
+    let status = replica.status().await.expect("open");
     assert_eq!(status.documents, DOCUMENTS);
     (status.resident_documents, status.storage)
 }
@@ -49,7 +49,8 @@ async fn figures(replica: &Replica) -> (usize, StorageStatus) {
 /// Writes to every document at once; returns when all of it is durable.
 async fn write_all(documents: &[DocumentHandle]) {
     let mut writers = JoinSet::new();
-    for document in documents.iter().cloned() {
+    for document in documents {
+        let document = document.clone();
         writers.spawn(async move { add(&document, "n", 1).await });
     }
     within(writers.join_all()).await;

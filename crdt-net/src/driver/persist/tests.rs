@@ -1,16 +1,18 @@
 //! Replicas on a disk that does what the test says: waits, counts, fails.
 
 mod at_rest;
+mod gate;
 
-use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use crdt_core::{Delta, EditError, Head, ReplicaId, Snapshot, VersionVector};
-use crdt_store::{Backup, Checkpoint, Identity, Lease, Listed, MemoryStore, Store, StoreError, Stored};
+use crdt_core::{EditError, ReplicaId};
+use crdt_store::{MemoryStore, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+
+use gate::{Gate, Gated, Load, Sync};
 
 use super::{Disk, Opened, open_blocking};
 use crate::clock::Clock;
@@ -19,171 +21,6 @@ use crate::{Closed, DocumentHandle, Durability, Options, Replica, TransactError,
 
 /// An hour: what waits for that long does not come by itself.
 const HOUR: Durability = Durability::Within { ms: 60 * 60 * 1000 };
-
-/// What the next syncs do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sync {
-    Return,
-    /// Take as long as a slow disk.
-    Take(Duration),
-    /// Wait until told otherwise.
-    Wait,
-    Fail,
-    Panic,
-}
-
-/// What the next loads do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Load {
-    Return,
-    /// Wait until told otherwise.
-    Wait,
-    Fail,
-    /// Find nothing.
-    Miss,
-    /// Find another document.
-    Other,
-}
-
-#[derive(Debug)]
-struct State {
-    sync: Sync,
-    load: Load,
-    /// How many syncs have begun.
-    syncs: usize,
-    /// How many loads have.
-    loads: usize,
-}
-
-/// The test's end of a store.
-#[derive(Debug)]
-struct Gate {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-impl Gate {
-    fn new(sync: Sync) -> Arc<Self> {
-        let state = State { sync, load: Load::Return, syncs: 0, loads: 0 };
-        Arc::new(Self { state: Mutex::new(state), changed: Condvar::new() })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic under the lock")
-    }
-
-    fn set(&self, sync: Sync) {
-        self.lock().sync = sync;
-        self.changed.notify_all();
-    }
-
-    fn set_load(&self, load: Load) {
-        self.lock().load = load;
-        self.changed.notify_all();
-    }
-
-    fn syncs(&self) -> usize {
-        self.lock().syncs
-    }
-
-    fn loads(&self) -> usize {
-        self.lock().loads
-    }
-
-    fn pass_load(&self) -> Result<Load, StoreError> {
-        let mut state = self.lock();
-        state.loads += 1;
-        while state.load == Load::Wait {
-            state = self.changed.wait(state).expect("no panic under the lock");
-        }
-        match state.load {
-            Load::Fail => Err(StoreError::Io(Arc::new(io::Error::other("cannot be read")))),
-            load => Ok(load),
-        }
-    }
-
-    fn pass(&self) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        state.syncs += 1;
-        while state.sync == Sync::Wait {
-            state = self.changed.wait(state).expect("no panic under the lock");
-        }
-        let sync = state.sync;
-        drop(state);
-        match sync {
-            Sync::Return | Sync::Wait => {}
-            Sync::Take(duration) => std::thread::sleep(duration),
-            Sync::Fail => return Err(StoreError::Io(Arc::new(io::Error::other("no space left")))),
-            Sync::Panic => panic!("a bug in the store"),
-        }
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct Gated {
-    lease: Lease,
-    gate: Arc<Gate>,
-}
-
-impl Store for Gated {
-    fn replica(&self) -> ReplicaId {
-        self.lease.replica()
-    }
-
-    fn documents(&self) -> Result<Vec<Arc<str>>, StoreError> {
-        self.lease.documents()
-    }
-
-    fn heads(&self) -> Result<Vec<Listed>, StoreError> {
-        self.lease.heads()
-    }
-
-    fn note_head(&mut self, document: &str, head: &Head) -> Result<(), StoreError> {
-        let stored = Store::load(&self.lease, document)?;
-        assert!(stored.is_none_or(|stored| stored.version == head.version()), "noted what it does not hold");
-        self.lease.note_head(document, head)
-    }
-
-    fn load(&self, document: &str) -> Result<Option<Stored>, StoreError> {
-        match self.gate.pass_load()? {
-            Load::Miss => Ok(None),
-            Load::Other => {
-                Ok(Some(Stored { snapshot: Snapshot::empty(), deltas: Vec::new(), version: VersionVector::new() }))
-            }
-            _ => Store::load(&self.lease, document),
-        }
-    }
-
-    fn append(&mut self, document: &str, delta: &Arc<Delta>) -> Result<Checkpoint, StoreError> {
-        self.lease.append(document, delta)
-    }
-
-    fn replace(&mut self, document: &str, snapshot: Snapshot) -> Result<(), StoreError> {
-        // A checkpoint that is behind would lose writes, one that is ahead refuse those that follow.
-        let held = Store::load(&self.lease, document)?.map(|stored| stored.version);
-        assert!(held.is_none_or(|held| snapshot.version().covers_all(&held)), "went back");
-        self.lease.replace(document, snapshot)
-    }
-
-    fn sync(&mut self) -> Result<(), StoreError> {
-        self.gate.pass()
-    }
-}
-
-impl Disk for Gated {
-    fn identity(&self) -> Option<Identity> {
-        None
-    }
-
-    fn announce(&self, _text: &str) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn start_backup(&self) -> Result<Backup, StoreError> {
-        Err(StoreError::Poisoned)
-    }
-}
 
 /// A replica on a store that the test holds the other end of.
 struct Scene {
@@ -210,7 +47,7 @@ async fn open_on(store: &MemoryStore, sync: Sync, set: impl FnOnce(&mut Options)
 
 async fn open_gated(store: &MemoryStore, gate: &Arc<Gate>, options: &Options, clock: &Clock) -> Opened {
     let lease = store.lease(store.replica().unwrap_or(ReplicaId::from_u128(1))).expect("free");
-    let gated = Gated { lease, gate: Arc::clone(gate) };
+    let gated = Gated::new(lease, gate);
     open_blocking(options, clock.now(), move || Ok(Box::new(gated) as Box<dyn Disk>)).await.expect("opens")
 }
 
