@@ -50,7 +50,7 @@ impl World<'_> {
         self.has_loaded = false;
         self.observe(host)?;
         self.arm(host);
-        Ok(())
+        self.oracle.bounds(host, &self.machines[host])
     }
 
     /// Looks at every document of a host.
