@@ -130,6 +130,12 @@ bugs! {
     CreditBeforeLoad,
     /// A peer that waits for a document is not served when it is loaded.
     LoadWakesNobody,
+    /// A frame that has waited for its document counts as waiting for ever.
+    WaitingNeverEnds,
+    /// Frames that wait for a document outlive the link they came on.
+    WaitingOutlivesLink,
+    /// The credit of parts is kept back although nothing waits.
+    PartsWithheld,
 }
 
 #[cfg(planted_bugs)]

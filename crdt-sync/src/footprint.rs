@@ -27,6 +27,10 @@ pub struct Footprint {
     pub links_queued: usize,
     /// Timers; at most one for each link.
     pub timers: usize,
+    /// Documents at rest that were asked for and are not loaded yet.
+    pub loads: usize,
+    /// The bytes of frames that wait for them: those of all links that are up, together.
+    pub waiting_bytes: usize,
     /// The sums over all documents.
     pub all_documents: DocumentFootprint,
     /// The sums over all links.
@@ -82,6 +86,13 @@ pub struct LinkFootprint {
     /// The message in parts that is being sent; at most what the peer takes. Links that send the same
     /// snapshot at the same time share its bytes, which are counted for each.
     pub outgoing_bytes: usize,
+    /// The bytes of frames that wait for documents at rest; at most twice the window that both ends have agreed on and
+    /// one message in parts, where a window is [`Config::in_flight_bytes_max`](crate::Config::in_flight_bytes_max) and
+    /// never less than one frame. None are left once those documents are loaded.
+    pub waiting_bytes: usize,
+    /// The bytes of parts whose credit is kept back because more than a window waits; at most a window, and none
+    /// unless so much waits. The parts themselves are counted above.
+    pub withheld_bytes: usize,
 }
 
 impl DocumentFootprint {
@@ -106,5 +117,7 @@ impl LinkFootprint {
         self.digests_due += other.digests_due;
         self.incoming_bytes += other.incoming_bytes;
         self.outgoing_bytes += other.outgoing_bytes;
+        self.waiting_bytes += other.waiting_bytes;
+        self.withheld_bytes += other.withheld_bytes;
     }
 }

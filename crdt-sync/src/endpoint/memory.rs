@@ -15,7 +15,7 @@ use crate::session::Session;
 
 impl Endpoint {
     /// Returns how much is held beside the content of documents. O(documents + links × their documents +
-    /// entries of deltas that are not durable).
+    /// entries of deltas that are not durable + frames that wait for a document).
     #[must_use]
     pub fn footprint(&self) -> Footprint {
         let mut footprint = Footprint {
@@ -26,6 +26,8 @@ impl Endpoint {
             write_bytes: self.requested.iter().map(super::Requested::bytes).sum(),
             links_queued: self.ready.len(),
             timers: self.timers.len(),
+            loads: self.documents.loads.len(),
+            waiting_bytes: self.documents.loads.bytes(),
             all_documents: DocumentFootprint::default(),
             all_links: LinkFootprint::default(),
         };

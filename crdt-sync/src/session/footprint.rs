@@ -19,6 +19,8 @@ impl Session {
             digests_due: self.digests_due.len(),
             incoming_bytes: self.incoming.bytes(),
             outgoing_bytes: self.outgoing.as_ref().map_or(0, Outgoing::bytes),
+            waiting_bytes: self.loading.waiting_bytes(),
+            withheld_bytes: self.loading.withheld_bytes(),
         };
         for progress in self.progress.values() {
             footprint.version_entries += progress.version_entries();

@@ -33,6 +33,10 @@ impl Loading {
     pub(super) fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
     }
+
+    pub(super) fn withheld_bytes(&self) -> usize {
+        self.withheld_bytes
+    }
 }
 
 /// On the way out.
@@ -107,7 +111,9 @@ impl Session {
 
     /// Takes note that one waits no more.
     pub(crate) fn waited(&mut self, bytes: usize, now_ms: u64) {
-        self.loading.waiting_bytes -= bytes;
+        if !is_planted(Bug::WaitingNeverEnds) {
+            self.loading.waiting_bytes -= bytes;
+        }
         if !self.is_full() {
             let withheld = std::mem::take(&mut self.loading.withheld_bytes);
             self.release_some(withheld, now_ms);
@@ -117,7 +123,7 @@ impl Session {
     /// Returns the credit of a part that is not the last, unless so much waits already that whoever
     /// sends parts would fill memory with what waits.
     pub(crate) fn release_part(&mut self, bytes: usize, now_ms: u64) {
-        if self.is_full() {
+        if self.is_full() || is_planted(Bug::PartsWithheld) {
             self.loading.withheld_bytes += bytes;
         } else {
             self.release(bytes, now_ms);

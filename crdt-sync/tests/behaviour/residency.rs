@@ -429,9 +429,15 @@ fn parts_keep_their_credit_while_more_waits_than_the_window() {
     }
     let waiting = network.status(1)[0].waiting_bytes;
     assert!((2 * window..5 * window).contains(&waiting), "{waiting}");
+    let held = network.nodes[1].endpoint.footprint();
+    assert_eq!((held.loads, held.waiting_bytes, held.all_links.waiting_bytes), (1, waiting, waiting));
+    assert!((1..=window).contains(&held.all_links.withheld_bytes), "{held:?}");
     network.nodes[1].loads = true;
     network.pass(5_000);
     network.assert_converged("d");
+    let held = network.nodes[1].endpoint.footprint();
+    assert_eq!((held.loads, held.waiting_bytes), (0, 0));
+    assert_eq!((held.all_links.waiting_bytes, held.all_links.withheld_bytes), (0, 0));
     assert_eq!(network.status(0)[0].in_flight_bytes, 0);
 }
 

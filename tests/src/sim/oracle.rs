@@ -286,7 +286,7 @@ impl Oracle {
         if let Some(said) = self.hosts[to.0].said.get_mut(&to.1) {
             said.book.heard(bytes, |handle| handles.get(&handle).copied());
             if let Ok(summary) = &summary {
-                said.arriving.take_in(summary);
+                said.arriving.take_in(summary, bytes.len());
             }
         }
         let (handle, counters): (u32, Vec<(ReplicaId, u64)>) = match summary {

@@ -16,23 +16,36 @@ const FRAME_KEPT_BYTES_MAX: usize = 4 << 10;
 /// What is known of a peer of one document are three versions: known, acknowledged, to be acknowledged.
 const VERSIONS_KEPT: usize = 3;
 
-/// What has arrived of a message in parts.
+/// What has arrived on a link.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Arriving {
     announced: u64,
+    /// How much of a message in parts is here.
     arrived: usize,
+    /// The largest message in parts so far.
+    message_max: usize,
+    /// The largest frame so far.
+    frame_max: usize,
 }
 
 impl Arriving {
-    pub(super) fn take_in(&mut self, summary: &FrameSummary) {
+    /// Takes note of a frame of so many bytes.
+    pub(super) fn take_in(&mut self, summary: &FrameSummary, bytes: usize) {
+        self.frame_max = self.frame_max.max(bytes);
         match summary {
-            FrameSummary::Begin { length, bytes } => *self = Self { announced: *length, arrived: *bytes },
+            FrameSummary::Begin { length, bytes } => (self.announced, self.arrived) = (*length, *bytes),
             FrameSummary::Part { bytes } => self.arrived += bytes,
             _ => {}
         }
         if self.arrived as u64 >= self.announced {
-            *self = Self::default();
+            self.message_max = self.message_max.max(self.arrived);
+            (self.announced, self.arrived) = (0, 0);
         }
+    }
+
+    /// Returns what may be unreturned at once where this is agreed to be in flight.
+    fn window(&self, in_flight: usize) -> usize {
+        in_flight.max(self.frame_max)
     }
 }
 
@@ -55,6 +68,14 @@ impl Oracle {
         within(what, "outputs left", total.outputs, 0)?;
         within(what, "links left with something to send", total.links_queued, 0)?;
         within(what, "timers", total.timers, total.links)?;
+        within(what, "documents that are to be loaded", total.loads, up.asked().len())?;
+        if total.waiting_bytes != total.all_links.waiting_bytes {
+            let (all, links) = (total.waiting_bytes, total.all_links.waiting_bytes);
+            return broken(
+                Check::Bounds,
+                format!("{what}: {all} bytes wait for documents, {links} of links that are up"),
+            );
+        }
         within(what, "writes not durable", total.writes, unsynced.len())?;
         within(what, "bytes of writes not durable", total.write_bytes, unsynced_bytes.sum())?;
         for id in &self.ids {
@@ -68,10 +89,11 @@ impl Oracle {
         }
         for link in machine.links.keys() {
             let Some(holds) = up.endpoint.link_footprint(*link) else { continue };
-            let arrived = self.hosts[host].said.get(link).map_or(0, |said| said.arriving.arrived);
+            let arriving = self.hosts[host].said.get(link).map_or_else(Arriving::default, |said| said.arriving);
             let what = format_args!("host {host}, link {}", link.0);
             self.link_bounds(what, &holds, total.documents)?;
-            within(what, "bytes of an incoming message", holds.incoming_bytes, arrived)?;
+            within(what, "bytes of an incoming message", holds.incoming_bytes, arriving.arrived)?;
+            waiting_bounds(what, &holds, up.asked().len(), &arriving, machine.limits.in_flight_bytes)?;
             // Before its first part is out, its document stands in the queue; and so until its last is.
             if holds.outgoing_bytes > 0 && holds.data_queued == 0 {
                 let detail = format!("{what}: {} bytes are kept of a message that is out", holds.outgoing_bytes);
@@ -113,8 +135,26 @@ impl Oracle {
         within(what, "documents with data", links.data_queued, 0)?;
         within(what, "documents with data in parts", links.parts_queued, 0)?;
         within(what, "bytes of incoming messages", links.incoming_bytes, 0)?;
-        within(what, "bytes of outgoing messages", links.outgoing_bytes, 0)
+        within(what, "bytes of outgoing messages", links.outgoing_bytes, 0)?;
+        within(what, "bytes that wait for documents", links.waiting_bytes, 0)?;
+        within(what, "bytes of credit kept back", links.withheld_bytes, 0)
     }
+}
+
+/// Judges what waits on a link for documents of which so many were asked for.
+fn waiting_bounds(
+    what: std::fmt::Arguments<'_>,
+    holds: &LinkFootprint,
+    asked: usize,
+    arriving: &Arriving,
+    in_flight: usize,
+) -> Result<(), Broken> {
+    let window = arriving.window(in_flight);
+    let waiting_max = if asked == 0 { 0 } else { 2 * window + arriving.message_max };
+    within(what, "bytes that wait for documents", holds.waiting_bytes, waiting_max)?;
+    // The peer's window may be smaller than ours, never greater.
+    let withheld_max = if holds.waiting_bytes == 0 { 0 } else { window };
+    within(what, "bytes of credit kept back", holds.withheld_bytes, withheld_max)
 }
 
 fn within(who: std::fmt::Arguments<'_>, what: &str, count: usize, max: usize) -> Result<(), Broken> {
