@@ -23,6 +23,7 @@
 //! | `0b` | Ping | (empty) | control |
 //! | `0c` | Pong | (empty) | control |
 //! | `0d` | Trail | handle varint · replica · opened varint · spread varint · count varint · count × (counter varint, chain hash u64), ascending by counter | control |
+//! | `0e` | Twin | replica · incarnation u64 | control |
 //!
 //! **Hello** is the first frame each way, at most 4 KiB. The magic and the versions keep their place
 //! in every version of the protocol; what follows is as in the highest version that both speak.
@@ -60,6 +61,9 @@
 //! those transactions were in when its process opened the document, and through which counter it has sent others its own
 //! (0 if it never did). A writer whose id was used twice
 //! finds in it where the two histories part.
+//!
+//! **Twin** tells a process whose link is refused for its id that another process goes by this id and lives: the one of this
+//! incarnation.
 
 mod decode;
 mod encode;
@@ -71,7 +75,9 @@ use crdt_core::{Delta, Digest, Dot, Frontier, ReplicaId, Snapshot};
 use crate::document_id::DocumentId;
 use crate::event::Refusal;
 
-pub(crate) use encode::{ack, begin, credit, delta, digest, hello, offer, part, ping, pong, reject, snapshot, trail};
+pub(crate) use encode::{
+    ack, begin, credit, delta, digest, hello, offer, part, ping, pong, reject, snapshot, trail, twin,
+};
 
 /// The protocol version that this crate speaks, and the only one.
 pub(crate) const PROTOCOL_VERSION: u64 = 1;
@@ -114,6 +120,7 @@ mod kind {
     pub(super) const PING: u8 = 0x0b;
     pub(super) const PONG: u8 = 0x0c;
     pub(super) const TRAIL: u8 = 0x0d;
+    pub(super) const TWIN: u8 = 0x0e;
     /// Kinds with this bit may be skipped by those who do not know them.
     pub(super) const SKIPPABLE: u8 = 0x80;
 }
@@ -167,6 +174,10 @@ pub(crate) enum Frame<'a> {
         opened: u64,
         spread: u64,
         marks: Vec<(u64, u64)>,
+    },
+    Twin {
+        replica: ReplicaId,
+        incarnation: u64,
     },
     Ping,
     Pong,

@@ -145,6 +145,13 @@ pub enum FrameSummary {
         /// (counter, chain hash), ascending.
         marks: Vec<(u64, u64)>,
     },
+    /// Another process lives under the receiver's id.
+    Twin {
+        /// The id.
+        replica: ReplicaId,
+        /// Which process.
+        incarnation: u64,
+    },
     /// A question for a sign of life.
     Ping,
     /// The answer to it.
@@ -187,6 +194,7 @@ impl FrameSummary {
             Frame::Trail { handle, replica, opened, spread, marks } => {
                 Self::Trail { handle, replica, opened, spread, marks }
             }
+            Frame::Twin { replica, incarnation } => Self::Twin { replica, incarnation },
             Frame::Ping => Self::Ping,
             Frame::Pong => Self::Pong,
             Frame::Skipped => Self::Skipped { kind: bytes.first().copied().unwrap_or_default() },
@@ -246,6 +254,7 @@ impl fmt::Display for FrameSummary {
                     counters.join(", ")
                 )
             }
+            Self::Twin { replica, incarnation } => write!(f, "Twin {replica} of incarnation {incarnation:x}"),
             Self::Ping => f.write_str("Ping"),
             Self::Pong => f.write_str("Pong"),
             Self::Skipped { kind } => write!(f, "unknown kind {kind:02x}, to be skipped"),

@@ -56,6 +56,8 @@ pub(crate) struct Session {
     ordinal: u64,
     peer: Option<Peer>,
     liveness: Liveness,
+    /// The last other incarnation of the peer that was refused, and when that was first.
+    rival: Option<(u64, u64)>,
     credit: Credit,
     progress: BTreeMap<DocumentIndex, Progress>,
     /// The peer's handles.
@@ -102,6 +104,7 @@ impl Session {
             ordinal,
             peer: None,
             liveness: Liveness::new(now_ms),
+            rival: None,
             credit: Credit::new(0),
             progress: BTreeMap::new(),
             handles: BTreeMap::new(),
@@ -179,6 +182,17 @@ impl Session {
     /// The link may be dead without our knowing: another to the same replica has turned up.
     pub(crate) fn doubt(&mut self, context: &Context<'_>) {
         self.liveness.doubt(context.now_ms, context.config.hello_timeout_ms);
+    }
+
+    /// Another incarnation of the peer has turned up, and is refused: tells whether this one has shown life long after
+    /// that happened first.
+    pub(crate) fn outlives(&mut self, incarnation: u64, now_ms: u64, dead_after_ms: u64) -> bool {
+        let since_ms = match self.rival {
+            Some((rival, since_ms)) if rival == incarnation => since_ms,
+            _ => now_ms,
+        };
+        self.rival = Some((incarnation, since_ms));
+        self.liveness.heard_ms() >= since_ms.saturating_add(dead_after_ms)
     }
 
     /// Takes a document up into the conversation: it is offered when its turn comes.

@@ -2,7 +2,7 @@
 //! another one, so that nothing of either is lost.
 //!
 //! Who takes another id? Of two processes that show each other one id, the one with the greater incarnation: both know
-//! both numbers. And whoever is shown, by whomever, another history of its own id than it has written, or dots of
+//! both numbers. The later one of two that dial the same third, which is refused, and told once the first is known to live. And whoever is shown, by whomever, another history of its own id than it has written, or dots of
 //! its own that it has not made.
 //!
 //! Whose transactions get another name? Those that nobody else holds under the old one, or what third parties hold would
@@ -172,8 +172,22 @@ impl Endpoint {
 
     /// Another process shows our id: one of the two takes another.
     pub(super) fn yield_identity(&mut self, hello: &Hello) {
-        let yields = self.incarnation > Some(hello.incarnation);
-        if yields && !std::mem::replace(&mut self.is_renewing, true) {
+        if self.incarnation > Some(hello.incarnation) {
+            self.ask_to_renew();
+        }
+    }
+
+    /// Somebody refuses us, because another process lives under our id.
+    pub(super) fn receive_twin(&mut self, link: LinkId, replica: ReplicaId, incarnation: u64) {
+        // It may speak of an id that we have left meanwhile, or of ourselves.
+        if replica == self.replica && self.incarnation != Some(incarnation) {
+            self.emit(Event::DuplicateIdentity { link, replica });
+            self.ask_to_renew();
+        }
+    }
+
+    fn ask_to_renew(&mut self) {
+        if !std::mem::replace(&mut self.is_renewing, true) {
             self.outputs.push_back(Output::Renew);
         }
     }

@@ -262,6 +262,7 @@ impl Endpoint {
             Frame::Trail { handle, replica, opened, spread, marks } => {
                 self.receive_trail(link, DocumentIndex(handle), (replica, opened, spread), marks)?;
             }
+            Frame::Twin { replica, incarnation } => self.receive_twin(link, replica, incarnation),
             // A pong is a sign of life like any other frame; the rest has been dealt with.
             _ => {}
         }

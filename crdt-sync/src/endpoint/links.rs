@@ -9,7 +9,10 @@
 //!
 //! Two processes with one identity (a copied store) look the same at first. They are told apart by
 //! the *incarnation*: the first nonce that a process was given. Another incarnation is refused for as
-//! long as the first one lives, whatever the ordinals, so they never take turns either.
+//! long as the first one lives, whatever the ordinals, so they never take turns either. It is told so
+//! once it is certain: a process that has only been restarted must not be taken for a second one because
+//! a message of its former life was late, so what counts is a sign of life that came
+//! [`Config::dead_after_ms`](crate::Config::dead_after_ms) after the other was first refused.
 //!
 //! A loser may be right, though: the link in place may be dead without this end knowing (a laptop
 //! that has changed networks, a process that was restarted). So each refusal also asks the link in
@@ -95,6 +98,7 @@ impl Endpoint {
         let (Some(old), Some(new)) = (self.sessions.get(&in_place), self.sessions.get(&link)) else { return Ok(()) };
         let Some(old_peer) = old.peer() else { return Ok(()) };
         if old_peer.incarnation != hello.incarnation {
+            self.tell_twin(in_place, link, hello.incarnation);
             self.doubt(in_place);
             self.emit(Event::DuplicateIdentity { link, replica });
             return Err(CloseReason::DuplicateIdentity);
@@ -109,6 +113,19 @@ impl Endpoint {
         }
         self.close(in_place, CloseReason::DuplicateLink);
         Ok(())
+    }
+
+    /// Another process shows the id of a peer: tells it that this one lives, if that is certain by now.
+    fn tell_twin(&mut self, in_place: LinkId, link: LinkId, incarnation: u64) {
+        let (now_ms, dead_after_ms) = (self.now.monotonic_ms, self.config.dead_after_ms);
+        let Some(old) = self.sessions.get_mut(&in_place) else { return };
+        let lives = old.outlives(incarnation, now_ms, dead_after_ms);
+        let Some(peer) = old.peer().filter(|_| lives) else { return };
+        let twin = frame::twin(peer.replica, peer.incarnation);
+        let context = &mut Context { now_ms, config: &self.config, outputs: &mut self.outputs };
+        if let Some(session) = self.sessions.get_mut(&link) {
+            session.transmit(twin, context);
+        }
     }
 
     fn doubt(&mut self, link: LinkId) {

@@ -45,6 +45,7 @@ impl<'a> Frame<'a> {
             },
             kind::REJECT => Self::Reject { handle: read_handle(&mut reader)?, rejection: read_rejection(&mut reader)? },
             kind::TRAIL => read_trail(&mut reader)?,
+            kind::TWIN => Self::Twin { replica: reader.replica("replica")?, incarnation: reader.u64("incarnation")? },
             kind::PING => Self::Ping,
             kind::PONG => Self::Pong,
             tag if tag & kind::SKIPPABLE != 0 => return Ok(Self::Skipped),

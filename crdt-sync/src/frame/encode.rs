@@ -115,6 +115,13 @@ pub(crate) fn trail(handle: u32, replica: ReplicaId, (opened, spread): (u64, u64
     out
 }
 
+pub(crate) fn twin(replica: ReplicaId, incarnation: u64) -> Vec<u8> {
+    let mut out = vec![kind::TWIN];
+    out.put_replica(replica);
+    out.put_u64(incarnation);
+    out
+}
+
 pub(crate) fn ping() -> Vec<u8> {
     vec![kind::PING]
 }

@@ -57,6 +57,7 @@ fn every_kind() -> Vec<(Frame<'static>, Vec<u8>)> {
             Frame::Trail { handle: 4, replica: B, opened: 4, spread: 5, marks: vec![(0, 0), (300, 7)] },
             super::trail(4, B, (4, 5), &[(0, 0), (300, 7)]),
         ),
+        (Frame::Twin { replica: B, incarnation: 6 }, super::twin(B, 6)),
         (Frame::Ping, super::ping()),
         (Frame::Pong, super::pong()),
     ];
@@ -111,8 +112,8 @@ fn fields_of_a_later_hello_are_skipped_and_kinds_without_the_bit_are_not() {
     bytes.extend([99, 2, 0, 0, 100, 0]);
     assert_eq!(Frame::decode(&bytes), Ok(Frame::Hello(hello())));
     assert_eq!(Frame::decode(&[0x8d, 1]), Ok(Frame::Skipped));
-    let unknown = Err(DecodeError::Unknown { what: "frame kind", tag: 0x0e });
-    assert_eq!(Frame::decode(&[0x0e, 1]), unknown);
+    let unknown = Err(DecodeError::Unknown { what: "frame kind", tag: 0x0f });
+    assert_eq!(Frame::decode(&[0x0f, 1]), unknown);
 }
 
 #[test]

@@ -37,6 +37,11 @@ impl Liveness {
         self.doubt_ends_ms = None;
     }
 
+    /// Returns when the last sign of life came.
+    pub(crate) fn heard_ms(&self) -> u64 {
+        self.heard_ms
+    }
+
     /// The peer has said hello: the deadline for that is over.
     pub(crate) fn established(&mut self) {
         self.has_peer = true;

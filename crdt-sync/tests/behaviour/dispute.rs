@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crdt_sync::{CloseReason, Config, Endpoint, Event};
+use crdt_sync::{CloseReason, Config, Endpoint, Event, Input};
 
 use crate::network::{Network, id, replica};
 
@@ -113,6 +113,66 @@ fn of_two_live_processes_with_one_id_one_yields_and_both_keep_what_they_wrote() 
     assert_all_hold(&network, &elements(&["common", "one", "other"]));
     let is_renewed = |(_, reason): &&_| *reason == CloseReason::Renewed;
     assert!(network.nodes.iter().any(|node| node.closes.iter().filter(is_renewed).count() > 0));
+}
+
+/// Two copies that only ever dial the same server do not see each other.
+#[test]
+fn a_second_life_that_is_refused_by_a_server_is_told_of_the_first_and_both_keep_what_they_wrote() {
+    let mut network = Network::new(2);
+    let in_place = network.connect(0, 1);
+    write(&mut network, 1, "common");
+    network.run();
+    let twin = copy(&mut network, 1);
+    write(&mut network, 1, "one");
+    write(&mut network, twin, "other");
+    for _ in 0..3 {
+        assert_eq!(network.nodes[twin].endpoint.replica(), replica(2), "not before it is certain");
+        network.connect(twin, 0);
+        network.pass(30_000);
+    }
+    network.connect(twin, 0);
+    network.pass(1_000);
+    assert_ne!(network.nodes[twin].endpoint.replica(), replica(2));
+    assert_eq!(network.nodes[1].endpoint.replica(), replica(2), "the first life stays who it is");
+    assert!(network.wires.contains_key(&in_place), "and linked");
+    meet(&mut network, twin, 0);
+    meet(&mut network, twin, 0);
+    network.run();
+    assert_all_hold(&network, &elements(&["common", "one", "other"]));
+}
+
+/// What comes late from a former life is no life beside the new one.
+#[test]
+fn a_restarted_replica_is_not_taken_for_a_second_life() {
+    let mut network = Network::new(2);
+    write(&mut network, 1, "common");
+    let former = network.connect(0, 1);
+    network.run();
+    // The server does not hear that the link has ended, and what is on its way arrives in its own time.
+    network.pause(former, 0);
+    let link = network.link(former, 1);
+    write(&mut network, 1, "late");
+    network.nodes[1].endpoint.handle(network.now, Input::LinkDown { link });
+    let store = network.nodes[1].store.clone();
+    let mut restarted = Endpoint::new(replica(2), Config::default());
+    for (id, stored) in &store {
+        restarted.open(network.now, id, Some(stored.clone())).unwrap();
+    }
+    network.nodes[1].endpoint = restarted;
+    network.nodes[1].settles = true;
+    for attempt in 0..4 {
+        network.connect(1, 0);
+        if attempt == 0 {
+            network.pass(4_000);
+            network.resume(former, 0);
+            network.run();
+            network.pause(former, 0);
+        }
+        network.pass(15_000);
+    }
+    assert_eq!(network.nodes[1].endpoint.replica(), replica(2));
+    assert!(network.nodes[0].endpoint.sessions().next().is_some(), "it got in: {:?}", network.nodes[0].closes);
+    network.assert_converged_between("d", 0, 1);
 }
 
 #[test]
