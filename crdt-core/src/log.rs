@@ -202,9 +202,10 @@ impl DeltaLog {
         }
     }
 
-    /// Cuts off the deltas at the old end that `version` covers.
-    pub fn truncate_covered(&mut self, version: &VersionVector) {
-        while self.deltas.front().is_some_and(|delta| delta.is_covered_by(version)) {
+    /// Cuts the oldest deltas off until at most `bytes_max` are kept, or one is met that is not held by everybody who
+    /// may ask for it.
+    pub fn truncate_held(&mut self, bytes_max: usize, is_held: impl Fn(&Delta) -> bool) {
+        while self.bytes > bytes_max && self.deltas.front().is_some_and(|delta| is_held(delta)) {
             self.cut_first();
         }
     }
@@ -270,7 +271,10 @@ mod tests {
         for _ in 0..3 {
             log.push(written(&mut document)).expect("in order");
         }
-        log.truncate_covered(&VersionVector::from_iter([(A, 2)]));
+        let held = VersionVector::from_iter([(A, 2)]);
+        log.truncate_held(log.bytes(), |delta| delta.is_covered_by(&held));
+        assert_eq!(log.len(), 3, "there is room");
+        log.truncate_held(0, |delta| delta.is_covered_by(&held));
         assert_eq!((log.start(), log.len(), log.floor().counter(A)), (2, 1, 2));
         let behind = VersionVector::from_iter([(A, 1)]);
         assert!(log.since(&behind).is_err());

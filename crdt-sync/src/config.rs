@@ -48,6 +48,9 @@ pub struct Config {
     pub message_bytes_max: usize,
     /// How much of a document's log is kept; a peer further behind gets a snapshot: 4 MiB.
     pub log_bytes_max: usize,
+    /// How much of a document's log is kept of which every linked peer holds all, durably: 1 MiB. It serves those who come
+    /// back later; and should an id turn out to be used twice, it shows since when.
+    pub log_held_bytes_max: usize,
     /// How many documents can be known, in memory or at rest: 65,536.
     pub documents_max: usize,
     /// How many documents are kept in memory, at least 1: 1,024. Those not used for the longest time leave it
@@ -71,6 +74,7 @@ impl Default for Config {
             frame_bytes_max: 256 << 10,
             message_bytes_max: 64 << 20,
             log_bytes_max: 4 << 20,
+            log_held_bytes_max: 1 << 20,
             documents_max: 65_536,
             resident_documents_max: 1_024,
             digest_delay_ms: 1_000,

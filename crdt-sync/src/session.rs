@@ -8,8 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crdt_core::ReplicaId;
 use crdt_core::planted::{Bug, is_planted};
+use crdt_core::{Delta, ReplicaId};
 
 use crate::close::CloseReason;
 use crate::config::Config;
@@ -201,6 +201,12 @@ impl Session {
             self.progress.insert(index, Progress::new(self.ignored_offers));
             self.queue_data(index);
         }
+    }
+
+    /// Tells whether the peer holds a delta durably, or will never ask for it: on this link the document has ended.
+    pub(crate) fn peer_holds(&self, index: DocumentIndex, delta: &Delta) -> bool {
+        let progress = self.progress.get(&index);
+        progress.is_some_and(|progress| progress.halted || delta.is_covered_by(&progress.acked))
     }
 
     pub(crate) fn progress(&mut self, index: DocumentIndex) -> Option<&mut Progress> {

@@ -80,6 +80,7 @@ impl Endpoint {
         }
         for index in documents {
             self.for_each_session(index, |session, document, context| session.touch(document, context));
+            self.truncate_held(index);
         }
     }
 

@@ -5,6 +5,7 @@
 //! session has to be told. What is on its way in parts is encoded already; a write under way holds its own
 //! delta; so neither cares whether the log still has it, durable or not.
 
+use crdt_core::Delta;
 use crdt_core::planted::{Bug, is_planted};
 
 use super::{DocumentIndex, Endpoint, OpenDocument};
@@ -69,6 +70,19 @@ impl Endpoint {
         let index = self.documents.index(id);
         if let Some(document) = index.and_then(|index| self.documents.at_mut(index)) {
             document.truncate_log(log_bytes_max);
+        }
+    }
+
+    /// Something of a document has become durable: cuts off its log what every linked peer holds, beyond
+    /// [`Config::log_held_bytes_max`](crate::Config::log_held_bytes_max).
+    ///
+    /// Without a link nobody is known to hold anything, so nothing is cut. O(links) if nothing is to be cut off, and for each delta that is.
+    pub(super) fn truncate_held(&mut self, index: DocumentIndex) {
+        let Some(document) = self.documents.at_mut(index) else { return };
+        let sessions = &self.sessions;
+        if sessions.values().any(|session| session.peer().is_some()) {
+            let is_held = |delta: &Delta| sessions.values().all(|session| session.peer_holds(index, delta));
+            document.truncate_held_log(self.config.log_held_bytes_max, is_held);
         }
     }
 

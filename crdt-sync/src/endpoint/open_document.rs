@@ -10,7 +10,7 @@
 //! its peer, as it does behind a cut; one whose cursor stood at the end had nothing left to send, and has not now.
 
 use crdt_core::planted::{Bug, is_planted};
-use crdt_core::{Changes, Document, Head, HybridClock, MergeError, ReplicaId, Snapshot, VersionVector};
+use crdt_core::{Changes, Delta, Document, Head, HybridClock, MergeError, ReplicaId, Snapshot, VersionVector};
 
 use super::resident::{Pending, Resident, Taken};
 use crate::document_id::DocumentId;
@@ -237,6 +237,13 @@ impl OpenDocument {
     pub(crate) fn truncate_log(&mut self, log_bytes_max: usize) {
         if let Some(resident) = self.resident_mut() {
             resident.truncate_log(log_bytes_max);
+        }
+    }
+
+    /// Drops the oldest deltas of the log beyond `bytes_max`, as far as they are held by all who may ask for them.
+    pub(crate) fn truncate_held_log(&mut self, bytes_max: usize, is_held: impl Fn(&Delta) -> bool) {
+        if let Some(resident) = self.resident_mut() {
+            resident.truncate_held_log(bytes_max, is_held);
         }
     }
 

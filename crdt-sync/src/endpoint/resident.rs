@@ -238,9 +238,19 @@ impl Resident {
     pub(crate) fn truncate_log(&mut self, log_bytes_max: usize) {
         if self.log.bytes() > log_bytes_max && !is_planted(Bug::LogNeverCut) {
             self.log.truncate_to_bytes(log_bytes_max);
-            // No position that was cut off is ever asked for again.
-            self.frame.take_if(|(position, _)| *position < self.log.start());
+            self.forget_frame();
         }
+    }
+
+    /// Drops the oldest deltas beyond `bytes_max`, as far as they are held by all who may ask for them.
+    pub(crate) fn truncate_held_log(&mut self, bytes_max: usize, is_held: impl Fn(&Delta) -> bool) {
+        self.log.truncate_held(bytes_max, is_held);
+        self.forget_frame();
+    }
+
+    /// No position that was cut off is ever asked for again.
+    fn forget_frame(&mut self) {
+        self.frame.take_if(|(position, _)| *position < self.log.start());
     }
 
     pub(crate) fn footprint(&self) -> DocumentFootprint {

@@ -55,6 +55,43 @@ fn a_log_that_is_longer_in_the_store_is_cut_when_it_is_opened() {
 }
 
 #[test]
+fn a_log_is_cut_to_its_lower_limit_once_every_linked_peer_holds_it_and_nobody_pays_for_that() {
+    let bytes = write_five(&mut Network::new(1));
+    let config = || {
+        let mut config = Config::default();
+        config.log_held_bytes_max = bytes / 5;
+        config
+    };
+    let mut network = Network::with_config(4, config);
+    write_five(&mut network);
+    assert_eq!(log_deltas(&network, "d"), 5, "nobody is linked, so nobody is known to hold anything");
+
+    // One peer does not read, so it lacks what is written from here on.
+    let wires = [1, 2].map(|peer| network.connect(0, peer));
+    network.run();
+    network.pause(wires[1], 1);
+    write_five(&mut network);
+    assert_eq!(log_deltas(&network, "d"), 5, "what all hold is cut off, what one lacks is not");
+    let mark = network.sent.len();
+    network.resume(wires[1], 1);
+    network.run();
+    assert_eq!((network.count_since(mark, SNAPSHOT), network.count_since(mark, BEGIN)), (0, 0));
+    network.insert(0, "d", "one more");
+    network.run();
+    network.insert(0, "d", "two more");
+    network.run();
+    assert_eq!(log_deltas(&network, "d"), 1, "the last, which was not acknowledged when it became durable");
+    network.assert_converged_between("d", 0, 1);
+    network.assert_converged_between("d", 0, 2);
+    // Who was not linked pays with a snapshot.
+    let mark = network.sent.len();
+    network.connect(0, 3);
+    network.run();
+    assert_eq!(network.count_since(mark, SNAPSHOT), 1);
+    network.assert_converged_between("d", 0, 3);
+}
+
+#[test]
 fn one_log_is_cut_without_the_others() {
     let mut network = Network::new(1);
     write_five(&mut network);

@@ -81,6 +81,7 @@ impl Machine {
         let Limits { log_bytes, chunk_bytes, in_flight_bytes, opened_only, residents, haste, .. } = self.limits;
         let mut config = Config::default();
         config.log_bytes_max = log_bytes;
+        config.log_held_bytes_max = log_bytes / 2;
         config.chunk_bytes_max = chunk_bytes;
         config.in_flight_bytes_max = in_flight_bytes;
         config.resident_documents_max = residents;
