@@ -45,6 +45,7 @@ impl Session {
             return Some(frame::reject(handle, rejection));
         }
         if let (Some(handle), Some(replica)) = (progress.theirs, progress.trail)
+            && !progress.owes_handle()
             && let Some(resident) = document.resident()
         {
             progress.trail = None;

@@ -115,6 +115,32 @@ fn of_two_live_processes_with_one_id_one_yields_and_both_keep_what_they_wrote() 
     assert!(network.nodes.iter().any(|node| node.closes.iter().filter(is_renewed).count() > 0));
 }
 
+/// Found on real sockets: of two ends, the one that had not offered yet could not be told, and the other one took it for
+/// the one to settle.
+#[test]
+fn who_ends_a_document_before_it_was_offered_is_told_all_the_same() {
+    for slow in 0..2 {
+        let mut network = Network::new(1);
+        write(&mut network, 0, "common");
+        network.run();
+        let twin = copy(&mut network, 0);
+        write(&mut network, 0, "one");
+        write(&mut network, twin, "other");
+        network.run();
+        // What is not durable cannot be offered.
+        network.nodes[slow].persists = false;
+        write(&mut network, slow, "late");
+        for _ in 0..3 {
+            network.connect(0, twin);
+            network.run();
+        }
+        network.nodes[slow].persists = true;
+        network.run();
+        meet(&mut network, 0, twin);
+        assert_all_hold(&network, &elements(&["common", "one", "other", "late"]));
+    }
+}
+
 #[test]
 fn a_conflict_that_nobody_remembers_the_cause_of_stays_reported_and_harms_nothing() {
     let mut network = Network::with_config(2, || {
