@@ -415,3 +415,28 @@ fn what_is_staged_outlives_another_id() {
         assert_eq!((store.replica(), store.former()), (renewed, vec![A]));
     });
 }
+
+/// Where two histories of a copied store part is where the copy was opened.
+#[test]
+fn the_state_at_an_opening_can_be_put_together_again() {
+    on_each(|bench| {
+        let mut document = Document::new(A);
+        for _ in 0..3 {
+            let mut store = bench.open();
+            let opened = document.version();
+            for value in 0..50 {
+                let _ = store.append("d", &edit(&mut document, value)).expect("continues");
+                store.sync().expect("is written");
+            }
+            let stored = store.load("d").expect("reads").expect("is there");
+            let mut state = Document::from_snapshot(B, stored.snapshot);
+            let mut versions = vec![state.version()];
+            for delta in &stored.deltas {
+                state.apply(delta).expect("in order");
+                versions.push(state.version());
+            }
+            assert!(versions.contains(&opened), "{opened:?} is none of {versions:?}");
+            assert!(state == document);
+        }
+    });
+}

@@ -123,14 +123,12 @@ impl Resident {
     }
 
     /// Returns what is known of the history of a replica: what the log tells, and where it stands.
-    pub(crate) fn trail(&self, replica: ReplicaId, marks_max: usize) -> Vec<(u64, u64)> {
-        let mut marks = self.log.trail(replica, marks_max);
+    /// `opened` is how many of its transactions were in when the document was opened: copies part there.
+    pub(crate) fn trail(&self, replica: ReplicaId, opened: u64, marks_max: usize) -> Vec<(u64, u64)> {
+        let mut marks = self.log.trail(replica, opened, marks_max.saturating_sub(1));
         let tip =
             self.document.frontier().iter().find(|(id, ..)| *id == replica).map(|(_, counter, chain)| (counter, chain));
         if let Some(tip) = tip.filter(|tip| marks.last() != Some(tip)) {
-            if marks.len() == marks_max {
-                marks.remove(0);
-            }
             marks.push(tip);
         }
         marks

@@ -49,7 +49,7 @@ impl Session {
             && let Some(resident) = document.resident()
         {
             progress.trail = None;
-            let marks = resident.trail(replica, frame::MARKS_MAX);
+            let marks = resident.trail(replica, document.opened(), frame::MARKS_MAX);
             return Some(frame::trail(handle, replica, (document.opened(), document.spread()), &marks));
         }
         if progress.halted {

@@ -115,6 +115,27 @@ fn of_two_live_processes_with_one_id_one_yields_and_both_keep_what_they_wrote() 
     assert!(network.nodes.iter().any(|node| node.closes.iter().filter(is_renewed).count() > 0));
 }
 
+/// Found between processes: a trail of the latest marks alone did not reach back to where the histories part.
+#[test]
+fn twins_that_have_written_more_than_a_trail_can_tell_keep_it_all_and_count_it_once() {
+    let mut network = Network::new(1);
+    let mut written = BTreeSet::new();
+    let mut add = |network: &mut Network, node: usize, prefix: &str| {
+        for number in 0..600 {
+            let element = format!("{prefix}{number}");
+            write(network, node, &element);
+            written.insert(element);
+        }
+        network.run();
+    };
+    add(&mut network, 0, "common");
+    let twin = copy(&mut network, 0);
+    add(&mut network, 0, "one");
+    add(&mut network, twin, "other");
+    meet(&mut network, 0, twin);
+    assert_all_hold(&network, &written);
+}
+
 /// Found on real sockets: of two ends, the one that had not offered yet could not be told, and the other one took it for
 /// the one to settle.
 #[test]
