@@ -67,15 +67,15 @@ async fn agree(replicas: &[&Replica], links: usize) {
 async fn meet_and_lose_nothing(stores: [MemoryStore; 2], common: usize, dialler: usize) {
     let replicas = [open(stores[0].clone()).await, open(stores[1].clone()).await];
     assert_eq!((replicas[0].id(), replicas[1].id()), (ONE_ID, ONE_ID));
-    let documents = [replicas[0].document("d").await.unwrap(), replicas[1].document("d").await.unwrap()];
-    let mut watches = [documents[0].watch().await.unwrap(), documents[1].watch().await.unwrap()];
+    let documents = [replicas[0].document("d").await.expect("open"), replicas[1].document("d").await.expect("open")];
+    let mut watches = [documents[0].watch().await.expect("open"), documents[1].watch().await.expect("open")];
     for (number, document) in documents.iter().enumerate() {
         for index in 0..3 + number {
             write(document, &format!("{number} before {index}")).await;
         }
     }
     let url = listen(&replicas[1 - dialler]).await;
-    replicas[dialler].connect(&url).await.unwrap();
+    replicas[dialler].connect(&url).await.expect("a valid URL");
     agree(&[&replicas[0], &replicas[1]], 1).await;
     let ids = [replicas[0].id(), replicas[1].id()];
     assert_ne!(ids[0], ids[1]);
@@ -86,10 +86,10 @@ async fn meet_and_lose_nothing(stores: [MemoryStore; 2], common: usize, dialler:
     // Who has given way says so, to the number.
     let renewed = usize::from(ids[0] == ONE_ID);
     let own = 3 + renewed as u64;
-    assert_eq!(replicas[renewed].status().await.unwrap().reissued, own);
-    assert_eq!(replicas[1 - renewed].status().await.unwrap().reissued, 0);
+    assert_eq!(replicas[renewed].status().await.expect("open").reissued, own);
+    assert_eq!(replicas[1 - renewed].status().await.expect("open").reissued, 0);
     loop {
-        match within(watches[renewed].next()).await.unwrap() {
+        match within(watches[renewed].next()).await.expect("it is not closed") {
             WatchEvent::Reissued { replica, heir, transactions } => {
                 assert_eq!((replica, heir, transactions), (ONE_ID, ids[renewed], own));
                 break;
@@ -112,13 +112,13 @@ async fn meet_and_lose_nothing(stores: [MemoryStore; 2], common: usize, dialler:
     // Whoever still names the first id goes on under the one that was taken.
     let replicas = [open(stores[0].clone()).await, open(stores[1].clone()).await];
     assert_eq!([replicas[0].id(), replicas[1].id()], ids);
-    let documents = [replicas[0].document("d").await.unwrap(), replicas[1].document("d").await.unwrap()];
+    let documents = [replicas[0].document("d").await.expect("open"), replicas[1].document("d").await.expect("open")];
     for (number, document) in documents.iter().enumerate() {
         assert_eq!(elements(document).await, written);
         write(document, &format!("{number} again")).await;
     }
     let url = listen(&replicas[1 - dialler]).await;
-    replicas[dialler].connect(&url).await.unwrap();
+    replicas[dialler].connect(&url).await.expect("a valid URL");
     agree(&[&replicas[0], &replicas[1]], 1).await;
     converge(&[&documents[0], &documents[1]]).await;
     assert_eq!(elements(&documents[0]).await.len(), common + 11);

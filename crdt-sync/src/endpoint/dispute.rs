@@ -21,8 +21,16 @@
 //! What was written since goes by another id ([`Snapshot::reissued`]), and every link ends: whatever peers were known
 //! to have, they were known to have by other names.
 //!
-//! Deliberately absent: taking back what third parties have got of the branch under the old name before
-//! anybody noticed. They report the conflict for that document, as everybody did before.
+//! Deliberately absent:
+//!
+//! - Taking back what third parties have got of the branch under the old name before anybody noticed. They report
+//!   the conflict for that document, as everybody did before.
+//! - Two first transactions behind the fork that are the same to the byte (one counter, one amount): their chains are
+//!   equal, so they are one transaction, counted once.
+//! - What is not settled yet is forgotten when the process ends. What was written under an id that is not ours any more then
+//!   stays under it, and the conflict stays reported.
+//! - Who is linked only with peers that are linked with the other process is refused by them, and finds nothing out until
+//!   that process goes or the two meet.
 
 use std::collections::btree_map::Entry;
 
@@ -107,8 +115,10 @@ impl Endpoint {
 
     /// Gives what was written here under `replica` since the fork another id: the answer to [`Output::Disputed`].
     ///
-    /// [`DisputeError::NotRenewed`] asks for another id first, and the dispute stays open until the call that follows. `trail` is that of the output, `stored` what the store holds of the document, `fresh` a random id that nobody has
-    /// used. What was written goes by our own id, if that has not written to the document yet, else by `fresh`.
+    /// [`DisputeError::NotRenewed`] asks for another id first, and the dispute stays open until the call that
+    /// follows. `trail` is that of the output, `stored` what the store holds of the document, with every write that was
+    /// asked for, durable or not; `fresh` a random id that nobody has used. What was written goes by our own id,
+    /// if that has not written to the document yet, else by `fresh`.
     /// Every link ends, to be dialled anew. O(document).
     ///
     /// # Errors

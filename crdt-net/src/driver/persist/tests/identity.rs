@@ -9,22 +9,22 @@ async fn twins(seeds: (u64, u64)) -> (Scene, DocumentHandle) {
     let scene = open(Sync::Return, |options| options.seed = Some(seeds.0)).await;
     let mut options = Options { replica: Some(ONE_ID), seed: Some(seeds.1), ..Options::default() };
     (options.redial_min_ms, options.redial_max_ms) = (1, 5);
-    let twin = Replica::open(options).await.unwrap();
-    let there = twin.document("d").await.unwrap();
-    add(&scene.document).await.unwrap();
+    let twin = Replica::open(options).await.expect("the store is new");
+    let there = twin.document("d").await.expect("open");
+    add(&scene.document).await.expect("open");
     // Something else: two who do the same as their first transaction have one history.
     let edit = there.transact(|edit| {
         edit.register("who").set("the twin")?;
         edit.counter("n").add(1)
     });
-    within(edit).await.map_err(|error: TransactError<EditError>| error).unwrap();
+    within(edit).await.map_err(|error: TransactError<EditError>| error).expect("open");
     assert_eq!((scene.replica.id(), twin.id()), (ONE_ID, ONE_ID));
     (scene, there)
 }
 
 async fn connect(scene: &Scene, twin: &DocumentHandle) {
-    let address = scene.replica.listen("127.0.0.1:0").await.unwrap();
-    twin.replica().connect(&format!("ws://{address}")).await.unwrap();
+    let address = scene.replica.listen("127.0.0.1:0").await.expect("a port is free");
+    twin.replica().connect(&format!("ws://{address}")).await.expect("a valid URL");
 }
 
 async fn both_hold(scene: &Scene, twin: &DocumentHandle, total: i128) {
