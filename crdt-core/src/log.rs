@@ -4,7 +4,7 @@
 //! which it stands, in order, can apply each delta in turn (Invariant 3). A log is cut at its old
 //! end; a peer that stands below the cut, the *floor*, needs a snapshot instead of a part.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -174,11 +174,12 @@ impl DeltaLog {
     }
 
     /// Returns what this log knows of the history of a replica: (counter, chain hash) where its deltas begin and
-    /// end, ascending, the latest `marks_max` of them. O(deltas kept).
+    /// end, ascending. If these are more than `marks_max`, it is the latest of them, those next to the counter `around`, and
+    /// some of the others, evenly. O(deltas kept).
     ///
     /// Where two writers have used one id, comparing their trails shows where their histories part.
     #[must_use]
-    pub fn trail(&self, replica: ReplicaId, marks_max: usize) -> Vec<(u64, u64)> {
+    pub fn trail(&self, replica: ReplicaId, around: u64, marks_max: usize) -> Vec<(u64, u64)> {
         let ranges = self.deltas.iter().flat_map(|delta| &delta.ranges);
         let own = ranges.filter(|chained| chained.range.replica == replica);
         let ends = own.flat_map(|chained| {
@@ -189,7 +190,7 @@ impl DeltaLog {
         let mut marks: Vec<(u64, u64)> = beginning.into_iter().chain(ends).collect();
         marks.sort_unstable();
         marks.dedup();
-        marks.split_off(marks.len().saturating_sub(marks_max))
+        if marks.len() > marks_max { thinned(&marks, around, marks_max) } else { marks }
     }
 
     /// Cuts the oldest deltas off until at most `bytes_max` are kept.
@@ -237,6 +238,19 @@ impl DeltaLog {
             self.bytes = 0;
         }
     }
+}
+
+/// Leaves out marks until at most `max` are left: half of them lie evenly over all, a quarter lies around one counter, the
+/// others are the latest.
+fn thinned(marks: &[(u64, u64)], around: u64, max: usize) -> Vec<(u64, u64)> {
+    let len = marks.len();
+    let (evenly, around_it) = (max / 2, max / 4);
+    let latest = len - (max - evenly - around_it)..len;
+    let middle = marks.partition_point(|(counter, _)| *counter <= around);
+    let around_it = middle.saturating_sub(around_it.div_ceil(2))..(middle + around_it / 2).min(len);
+    let evenly = (0..evenly).map(|number| number * len / evenly);
+    let kept: BTreeSet<usize> = evenly.chain(around_it).chain(latest).collect();
+    kept.into_iter().map(|index| marks[index]).collect()
 }
 
 #[cfg(test)]
@@ -297,12 +311,35 @@ mod tests {
         tx.register("r").set("another life").expect("small");
         twin_log.push(Arc::new(tx.commit().expect("written").delta)).expect("in order");
 
-        let (ours, theirs) = (log.trail(A, 9), twin_log.trail(A, 9));
+        let (ours, theirs) = (log.trail(A, 0, 9), twin_log.trail(A, 0, 9));
         assert_eq!(ours.iter().map(|(counter, _)| *counter).collect::<Vec<_>>(), [0, 1, 2, 3]);
         let common: Vec<u64> = ours.iter().filter(|mark| theirs.contains(mark)).map(|(counter, _)| *counter).collect();
         assert_eq!(common, [0, 1]);
-        assert_eq!(log.trail(A, 2), ours[2..]);
-        assert_eq!(log.trail(B, 9), [(0, 0)]);
+        assert_eq!(log.trail(B, 0, 9), [(0, 0)]);
+    }
+
+    #[test]
+    fn a_long_trail_keeps_its_ends_what_is_asked_for_and_some_of_the_rest() {
+        let mut document = Document::new(A);
+        let mut log = DeltaLog::default();
+        for _ in 0..1_000 {
+            log.push(written(&mut document)).expect("in order");
+        }
+        let counters = |around: u64, max: usize| -> Vec<u64> {
+            log.trail(A, around, max).iter().map(|(counter, _)| *counter).collect()
+        };
+        let kept = counters(500, 40);
+        assert!(kept.is_sorted() && kept.len() <= 40 && kept.len() > 35, "{kept:?}");
+        assert_eq!(kept.first(), Some(&0));
+        assert!((991..=1_000).chain(497..=504).all(|counter| kept.contains(&counter)), "{kept:?}");
+        assert!(kept.windows(2).all(|pair| pair[1] - pair[0] <= 51), "{kept:?}");
+        assert_eq!(counters(500, 1_001).len(), 1_001);
+        for max in 0..=9 {
+            for around in [0, 500, 1_000, u64::MAX] {
+                assert!(counters(around, max).len() <= max);
+            }
+        }
+        assert_eq!(counters(0, 1), [1_000]);
     }
 
     #[test]

@@ -45,6 +45,12 @@ impl Backoff {
         }
     }
 
+    /// Takes note that one end has ended the link to go on under another id, and is there: nothing has failed.
+    pub(crate) fn renewed(&mut self) {
+        self.was_unwanted = false;
+        self.ceiling_ms = self.min_ms;
+    }
+
     /// Takes note that the link was not wanted: its peer is linked already, or is ourselves.
     ///
     /// The first time this may be a race with the end of an earlier link of our own, which the peer
@@ -118,6 +124,17 @@ mod tests {
         backoff.link_ended(HEALTHY_AFTER);
         backoff.unwanted();
         assert_eq!(longest(&mut backoff), 100);
+    }
+
+    #[test]
+    fn link_to_an_end_that_goes_by_another_id_is_dialled_again_as_if_for_the_first_time() {
+        let mut backoff = Backoff::new(100, 30_000);
+        backoff.unwanted();
+        let _ = longest(&mut backoff);
+        backoff.renewed();
+        assert_eq!(longest(&mut backoff), 100);
+        backoff.unwanted();
+        assert_eq!(backoff.next_delay(0), Duration::ZERO, "that was the first time");
     }
 
     #[test]

@@ -150,9 +150,10 @@ impl Dialler {
     async fn keep(&mut self, socket: WebSocket, address: String) {
         let started = Instant::now();
         let ended = link::run(socket, Origin::Dialled { dial: self.dial }, address, &self.net).await;
-        match ended.code.is_some_and(is_unwanted) {
-            true => self.backoff.unwanted(),
-            false => self.backoff.link_ended(started.elapsed()),
+        match ended.code {
+            Some(code) if is_unwanted(code) => self.backoff.unwanted(),
+            Some(code) if code == CloseReason::Renewed.code() => self.backoff.renewed(),
+            _ => self.backoff.link_ended(started.elapsed()),
         }
     }
 }

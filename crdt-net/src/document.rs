@@ -94,6 +94,8 @@ impl DocumentHandle {
 
     /// Waits until the document here covers `version`, durably.
     ///
+    /// After a [`WatchEvent::Reissued`](crate::WatchEvent::Reissued) a version from before may never be covered: take a new one.
+    ///
     /// # Errors
     /// [`Closed`] if the replica is, or is closed meanwhile.
     pub async fn wait_for(&self, version: &VersionVector) -> Result<(), Closed> {

@@ -14,6 +14,7 @@
 //! line like everything else, for it would have to wait for the disk anyway.
 
 mod connections;
+mod identity;
 mod persist;
 mod residency;
 mod turn;
@@ -29,7 +30,7 @@ use crdt_store::StoreError;
 use crdt_sync::{DocumentId, Endpoint, Input, Now, Ticket};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info};
 
 use crate::clock::{Clock, Timer};
@@ -41,6 +42,7 @@ use crate::transport::Listener;
 use crate::watch::{Watch, Watchers};
 
 use self::connections::Connections;
+use self::identity::Disputes;
 use self::persist::{Done, Persist};
 use self::residency::Calls;
 use self::waiters::{Answers, Waiters};
@@ -120,6 +122,8 @@ pub(crate) struct Driver {
     timer: Timer,
     /// What the nonces of links are drawn with.
     random: StdRng,
+    /// Ids that others have used as well.
+    disputes: Disputes,
     /// Callers whose transactions are not durable yet.
     answers: Answers,
     /// Callers whose documents are not in memory yet.
@@ -150,6 +154,7 @@ impl Driver {
         let mut random = options.seed.map_or_else(rand::make_rng, StdRng::seed_from_u64);
         let (sender, arrivals) = mpsc::channel(ARRIVALS_MAX);
         Self {
+            disputes: Disputes::new(endpoint.replica()),
             endpoint,
             persist,
             waiting_bytes_max: options.waiting_bytes_max,
@@ -174,8 +179,13 @@ impl Driver {
     }
 
     /// Returns the identity under which the replica writes.
-    pub(crate) fn replica(&self) -> ReplicaId {
+    fn replica(&self) -> ReplicaId {
         self.endpoint.replica()
+    }
+
+    /// Returns where handles see under which identity the replica writes.
+    pub(crate) fn identity(&self) -> watch::Receiver<ReplicaId> {
+        self.disputes.subscribe()
     }
 
     /// Runs until a handle says close, or the last one is gone, or the store fails.
@@ -220,6 +230,8 @@ impl Driver {
                         self.take_loaded(&document, stored)?;
                     }
                 }
+                Done::Renewed(replica) => self.take_renewed(replica),
+                Done::Recalled(stored) => self.reissue(stored),
                 Done::All => return Ok(ControlFlow::Break(())),
             },
             command = self.commands.recv(), if has_room => {
@@ -341,6 +353,7 @@ impl Driver {
         }
         Status {
             replica: self.replica(),
+            reissued: self.disputes.reissued,
             online: self.connections.is_online(),
             listening: self.connections.listening().to_vec(),
             dialling: self.connections.dialling(),
@@ -363,7 +376,7 @@ impl Driver {
                     self.carry_out_all()?;
                 }
                 // Nobody writes any more.
-                Done::Loaded(_) => {}
+                Done::Loaded(_) | Done::Renewed(_) | Done::Recalled(_) => {}
                 Done::All => return Ok(()),
             }
         }

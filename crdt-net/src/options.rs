@@ -49,8 +49,8 @@ pub struct Options {
     /// the system. A seed is for simulated runs that are to be the same again; take another one each
     /// time a replica is opened, for peers tell a restarted replica from the one before by its nonces.
     ///
-    /// The identity of a new replica never comes from a seed, or two could share one: set
-    /// [`replica`](Self::replica) as well.
+    /// An identity never comes from a seed, or two could share one: for that of a new replica, set
+    /// [`replica`](Self::replica) as well. One that is taken because another writer uses the same is random in any case.
     pub seed: Option<u64>,
 }
 

@@ -19,7 +19,7 @@ use crdt_store::{BackupError as WriteError, DiskOpenError, Identity, LeaseError,
 use crdt_sync::{DocumentId, DocumentIdError};
 use thiserror::Error;
 use tokio::net::ToSocketAddrs;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 
 use crate::clock::Clock;
@@ -39,7 +39,7 @@ const COMMANDS_MAX: usize = 256;
 /// [`DocumentHandle`] are dropped.
 #[derive(Clone, Debug)]
 pub struct Replica {
-    id: ReplicaId,
+    id: watch::Receiver<ReplicaId>,
     commands: mpsc::Sender<Command>,
     transport: Arc<dyn Transport>,
     /// None in memory.
@@ -94,19 +94,23 @@ impl Replica {
         let Opened { endpoint, persist, identity } = opened;
         let (transport, failure) = (Arc::clone(&options.transport), Failure::default());
         let driver = Driver::new(options, clock, (endpoint, persist), received, Arc::clone(&failure));
-        let id = driver.replica();
+        let id = driver.identity();
         tokio::spawn(driver.run());
         Self { id, commands, transport, identity: identity.map(Arc::new), failure }
     }
 
     /// Returns the identity under which this replica writes.
+    ///
+    /// It changes, for good, when another writer turns out to use it as well: a copy of the store, or the store that this is
+    /// a copy of. What was written here then goes by another id too, of which
+    /// [`WatchEvent::Reissued`](crate::WatchEvent::Reissued) tells.
     #[must_use]
     pub fn id(&self) -> ReplicaId {
-        self.id
+        *self.id.borrow()
     }
 
     /// Returns what the store on disk says of the identity: which ones were used before, and whether
-    /// and why this opening took a new one. `None` in memory.
+    /// and why this opening took a new one. `None` in memory. It is as of opening: [`id`](Self::id) is what it is now.
     #[must_use]
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_deref()

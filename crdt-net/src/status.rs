@@ -13,6 +13,9 @@ use crdt_sync::{LinkId, SessionStatus};
 pub struct Status {
     /// Its identity.
     pub replica: ReplicaId,
+    /// How many transactions that were made here go by another id since the replica was opened, because another writer
+    /// has used theirs; see [`WatchEvent::Reissued`](crate::WatchEvent::Reissued).
+    pub reissued: u64,
     /// Whether it dials and accepts; see [`Replica::go_offline`](crate::Replica::go_offline).
     pub online: bool,
     /// The addresses that it listens on, in the order in which they were bound.

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crdt_core::Changes;
+use crdt_core::{Changes, ReplicaId};
 use crdt_sync::{DocumentId, Source};
 use futures_util::Stream;
 use tokio::sync::mpsc;
@@ -31,6 +31,19 @@ pub enum WatchEvent {
         source: Source,
         /// The paths and their new values; shared by all who watch.
         changes: Arc<Changes>,
+    },
+    /// Another writer has used an id under which this replica wrote: what was written here under it since goes by
+    /// another one. Nothing was lost, and no value has changed.
+    ///
+    /// Versions from before name those transactions as they were. Take a new one to
+    /// [wait for](crate::DocumentHandle::wait_for): an old one may be covered late, by what the other has written, or never.
+    Reissued {
+        /// The id that was used twice. The other writer may keep it.
+        replica: ReplicaId,
+        /// Under which id the transactions go now.
+        heir: ReplicaId,
+        /// How many there are.
+        transactions: u64,
     },
     /// Changes were left out because this reader was too slow. Read a snapshot; what comes
     /// after it is delivered again.
@@ -79,13 +92,12 @@ impl Watchers {
     }
 
     /// Tells all readers of `document`.
-    pub(crate) fn publish(&mut self, document: &DocumentId, source: Source, changes: Changes) {
+    pub(crate) fn publish(&mut self, document: &DocumentId, event: &WatchEvent) {
         let Some(readers) = self.documents.get_mut(document) else {
             return;
         };
-        let changes = Arc::new(changes);
         readers.retain_mut(|reader| {
-            reader.offer(WatchEvent::Changed { source, changes: Arc::clone(&changes) });
+            reader.offer(event.clone());
             !reader.sender.is_closed()
         });
         if readers.is_empty() {
@@ -128,7 +140,8 @@ mod tests {
 
     fn publish(watchers: &mut Watchers, document: &DocumentId, times: usize) {
         for _ in 0..times {
-            watchers.publish(document, Source::Local, Changes::default());
+            let changes = Arc::default();
+            watchers.publish(document, &WatchEvent::Changed { source: Source::Local, changes });
         }
     }
 
@@ -138,6 +151,7 @@ mod tests {
             match event {
                 WatchEvent::Changed { .. } => changed += 1,
                 WatchEvent::Lagged => lagged += 1,
+                WatchEvent::Reissued { .. } => {}
             }
         }
         (changed, lagged)

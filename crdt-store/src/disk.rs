@@ -181,7 +181,7 @@ impl DiskStore {
         Ok(Self { rows, identity, folder: None })
     }
 
-    /// Returns who writes to this store, who has, and whether that has changed with this opening.
+    /// Returns who writes to this store, who has, and whether that had changed with this opening.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
@@ -274,6 +274,22 @@ impl DiskStore {
 impl Store for DiskStore {
     fn replica(&self) -> ReplicaId {
         self.identity.replica
+    }
+
+    fn former(&self) -> Vec<ReplicaId> {
+        self.identity.former.clone()
+    }
+
+    fn renew(&mut self, replica: ReplicaId) -> Result<(), StoreError> {
+        let mut row = self.rows.identity().clone();
+        if replica == row.replica {
+            return Ok(());
+        }
+        row.former.push(std::mem::replace(&mut row.replica, replica));
+        self.rows.set_identity(row).map_err(Fault::into_store_error)?;
+        self.identity = Identity::of(self.rows.identity(), self.identity.renewed);
+        info!(%replica, "the store goes by another id");
+        Ok(())
     }
 
     fn documents(&self) -> Result<Vec<Arc<str>>, StoreError> {

@@ -56,7 +56,13 @@ impl MemoryStore {
     /// Makes an empty store that asks for a checkpoint of a document once its deltas exceed `bytes`.
     #[must_use]
     pub fn with_delta_bytes_max(bytes: usize) -> Self {
-        let shared = Shared { replica: None, is_leased: false, delta_bytes_max: bytes, documents: BTreeMap::new() };
+        let shared = Shared {
+            replica: None,
+            former: Vec::new(),
+            is_leased: false,
+            delta_bytes_max: bytes,
+            documents: BTreeMap::new(),
+        };
         Self { shared: Arc::new(Mutex::new(shared)) }
     }
 
@@ -66,22 +72,24 @@ impl MemoryStore {
         self.lock().replica
     }
 
-    /// Takes the right to write as `replica`. The store belongs to that id from then on.
+    /// Takes the right to write as `replica`. The store belongs to that id from then on. Whoever names an id that it
+    /// has gone by before writes as the one that it goes by now.
     ///
     /// # Errors
     /// [`LeaseError`]; the store is unchanged.
     pub fn lease(&self, replica: ReplicaId) -> Result<Lease, LeaseError> {
         let mut shared = self.lock();
-        if let Some(owner) = shared.replica.filter(|owner| *owner != replica) {
+        let owner = shared.replica.unwrap_or(replica);
+        if owner != replica && !shared.former.contains(&replica) {
             return Err(LeaseError::OtherReplica { owner });
         }
         if shared.is_leased {
             return Err(LeaseError::Held);
         }
-        shared.replica = Some(replica);
+        shared.replica = Some(owner);
         shared.is_leased = true;
         drop(shared);
-        Ok(Lease { replica, store: self.clone() })
+        Ok(Lease { replica: owner, store: self.clone() })
     }
 
     /// Lists the documents held, sorted by name.
@@ -129,6 +137,19 @@ impl Lease {
 impl Store for Lease {
     fn replica(&self) -> ReplicaId {
         self.replica
+    }
+
+    fn former(&self) -> Vec<ReplicaId> {
+        self.store.lock().former.clone()
+    }
+
+    fn renew(&mut self, replica: ReplicaId) -> Result<(), StoreError> {
+        if replica != self.replica {
+            let mut shared = self.store.lock();
+            shared.former.push(std::mem::replace(&mut self.replica, replica));
+            shared.replica = Some(replica);
+        }
+        Ok(())
     }
 
     fn documents(&self) -> Result<Vec<Arc<str>>, StoreError> {
@@ -206,6 +227,8 @@ pub enum LeaseError {
 #[derive(Debug)]
 struct Shared {
     replica: Option<ReplicaId>,
+    /// Whose dots the documents hold as well, oldest first.
+    former: Vec<ReplicaId>,
     is_leased: bool,
     delta_bytes_max: usize,
     documents: BTreeMap<Arc<str>, Held>,
@@ -267,6 +290,16 @@ mod tests {
         drop(store.lease(A).expect("free"));
         assert_eq!(store.lease(B).err(), Some(LeaseError::OtherReplica { owner: A }));
         assert_eq!(store.replica(), Some(A));
+    }
+
+    #[test]
+    fn whoever_names_a_former_id_writes_as_the_present_one() {
+        let store = MemoryStore::new();
+        store.lease(A).expect("free").renew(B).expect("memory takes it");
+        assert_eq!(store.lease(A).expect("free").replica(), B);
+        assert_eq!(store.replica(), Some(B));
+        let other = ReplicaId::from_u128(3);
+        assert_eq!(store.lease(other).err(), Some(LeaseError::OtherReplica { owner: B }));
     }
 
     #[test]

@@ -24,6 +24,16 @@ pub trait Store: Debug + Send {
     /// Returns whose dots the holder spends.
     fn replica(&self) -> ReplicaId;
 
+    /// Lists the ids that the store has gone by before, oldest first.
+    fn former(&self) -> Vec<ReplicaId>;
+
+    /// Lets the store go by another id from here on, which nobody may have used; durable when it returns, whatever is
+    /// staged, which stays so. The id before joins the [former](Self::former) ones. Nothing happens if it goes by that id already.
+    ///
+    /// # Errors
+    /// [`StoreError`]; which id it goes by shows when the store is opened again.
+    fn renew(&mut self, replica: ReplicaId) -> Result<(), StoreError>;
+
     /// Lists the documents held, sorted by name.
     ///
     /// # Errors

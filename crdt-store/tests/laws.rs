@@ -372,3 +372,71 @@ fn notes_of_many_replicas_and_documents_are_kept_apart() {
         assert_eq!(noted(&*bench.open()), names);
     });
 }
+
+#[test]
+fn another_id_is_kept_and_former_ones_are_listed_in_order() {
+    on_each(|bench| {
+        let former = |store: &dyn Store| (store.replica(), store.former());
+        let ids: Vec<ReplicaId> = (2..5).map(ReplicaId::from_u128).collect();
+        assert_eq!(former(&*bench.open()), (A, vec![]));
+        for (index, id) in ids.iter().enumerate() {
+            let mut before = vec![A];
+            before.extend(&ids[..index]);
+            let mut store = bench.open();
+            store.renew(*id).expect("is written");
+            assert_eq!(former(&*store), (*id, before.clone()));
+            store.renew(*id).expect("is known");
+            drop(store);
+            assert_eq!(former(&*bench.open()), (*id, before), "whoever still names the first id writes as the last");
+        }
+    });
+}
+
+#[test]
+fn what_is_staged_outlives_another_id() {
+    // Another one than `loaded` replays under.
+    let renewed = ReplicaId::from_u128(3);
+    on_each(|bench| {
+        let mut store = bench.open();
+        let (mut document, mut other) = (Document::new(A), Document::new(A));
+        let _ = store.append("d", &edit(&mut document, 1)).expect("continues");
+        edit(&mut other, 1);
+        store.replace("other", other.snapshot()).expect("is staged");
+        store.renew(renewed).expect("is written");
+        assert!(loaded(&*store, "d") == document && loaded(&*store, "other") == other);
+        // Dots of the id before may still come, and those of the new one.
+        let _ = store.append("d", &edit(&mut document, 2)).expect("continues");
+        let mut document = Document::from_snapshot(renewed, document.snapshot());
+        let _ = store.append("d", &edit(&mut document, 3)).expect("continues");
+        store.sync().expect("is written");
+        drop(store);
+        let store = bench.open();
+        assert!(loaded(&*store, "d") == document && loaded(&*store, "other") == other);
+        assert_eq!((store.replica(), store.former()), (renewed, vec![A]));
+    });
+}
+
+/// Where two histories of a copied store part is where the copy was opened.
+#[test]
+fn the_state_at_an_opening_can_be_put_together_again() {
+    on_each(|bench| {
+        let mut document = Document::new(A);
+        for _ in 0..3 {
+            let mut store = bench.open();
+            let opened = document.version();
+            for value in 0..50 {
+                let _ = store.append("d", &edit(&mut document, value)).expect("continues");
+                store.sync().expect("is written");
+            }
+            let stored = store.load("d").expect("reads").expect("is there");
+            let mut state = Document::from_snapshot(B, stored.snapshot);
+            let mut versions = vec![state.version()];
+            for delta in &stored.deltas {
+                state.apply(delta).expect("in order");
+                versions.push(state.version());
+            }
+            assert!(versions.contains(&opened), "{opened:?} is none of {versions:?}");
+            assert!(state == document);
+        }
+    });
+}

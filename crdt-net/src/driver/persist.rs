@@ -18,8 +18,9 @@
 //! document that always leaves at once would never get one.
 //!
 //! Loads, and notes of where documents stand, go through the same queue. So a load sees every write before it, and a note
-//! is of what the store holds when it comes to it.
+//! is of what the store holds when it comes to it. And so does another id: what was written before it comes before it.
 
+mod opening;
 mod queue;
 mod thread;
 
@@ -31,14 +32,15 @@ use std::io;
 
 use crdt_core::{Head, ReplicaId, Snapshot};
 use crdt_store::{Backup, Checkpoint, DiskStore, Identity, Store, StoreError};
-use crdt_sync::{Config, DocumentId, Endpoint, Now, Output, Stored, Ticket, Write};
+use crdt_sync::{DocumentId, Stored, Ticket, Write};
 
-use crate::options::{Options, Storage};
-use crate::replica::{BackupError, OpenError};
+use crate::replica::BackupError;
 use crate::status::StorageStatus;
 
 use super::Reply;
 use thread::StorageThread;
+
+pub(crate) use opening::{Opened, open};
 
 /// Where a copy of the store is asked for.
 pub(crate) type BackupReply = Reply<Result<Backup, BackupError>>;
@@ -78,84 +80,12 @@ pub(super) enum Done {
     Durable(Ticket),
     /// These documents were asked for.
     Loaded(Vec<(DocumentId, Stored)>),
+    /// What is held of the document whose history was asked for.
+    Recalled(Stored),
+    /// The store goes by this id, durably.
+    Renewed(ReplicaId),
     /// Everything: nothing more will be done, and the store is free.
     All,
-}
-
-/// An open store, and the endpoint of everything in it.
-pub(crate) struct Opened {
-    pub(crate) endpoint: Endpoint,
-    /// None in memory.
-    pub(crate) identity: Option<Identity>,
-    pub(crate) persist: Persist,
-}
-
-/// Opens the store that the options name, and every document in it.
-pub(crate) async fn open(options: &Options, now: Now) -> Result<Opened, OpenError> {
-    match &options.storage {
-        Storage::Memory(store) => {
-            let replica = options.replica.or_else(|| store.replica());
-            let replica = replica.unwrap_or_else(|| ReplicaId::from_random_bytes(rand::random()));
-            let mut store = store.lease(replica)?;
-            let (endpoint, loads) = open_documents(&mut store, options.sync.clone(), now)?;
-            let persist = Persist::new(Way::Inline(Inline::new(Box::new(store))), loads);
-            Ok(Opened { endpoint, identity: None, persist })
-        }
-        Storage::Disk { folder, options: disk } => {
-            let (folder, mut disk) = (folder.clone(), disk.clone());
-            disk.replica = options.replica.or(disk.replica);
-            let open = move || Ok(Box::new(DiskStore::open(&folder, disk)?) as Box<dyn Disk>);
-            open_blocking(options, now, open).await
-        }
-    }
-}
-
-/// Opens a store that blocks, in the thread that keeps it.
-pub(crate) async fn open_blocking(
-    options: &Options,
-    now: Now,
-    open: impl FnOnce() -> Result<Box<dyn Disk>, OpenError> + Send + 'static,
-) -> Result<Opened, OpenError> {
-    let config = options.sync.clone();
-    let open = move || {
-        let mut store = open()?;
-        let opened = open_documents(&mut *store, config, now)?;
-        Ok((store, opened))
-    };
-    let (thread, (endpoint, loads), identity) = StorageThread::open(options.durability, open).await?;
-    Ok(Opened { endpoint, identity, persist: Persist::new(Way::Thread(thread), loads) })
-}
-
-/// Makes an endpoint that knows everything that the store holds. Returns how many documents had to be loaded for it: those
-/// whose heads are not noted. They may rest again at once, and are noted then.
-fn open_documents(store: &mut (impl Store + ?Sized), config: Config, now: Now) -> Result<(Endpoint, u64), OpenError> {
-    let mut endpoint = Endpoint::new(store.replica(), config);
-    let (mut loads, mut notes) = (0, 0);
-    for (name, head) in store.heads()? {
-        let document = DocumentId::new(name)?;
-        let opened = match head {
-            Some(head) => endpoint.know(now, &document, head),
-            None => {
-                loads += 1;
-                endpoint.open(now, &document, Some(read(store, &document)?))
-            }
-        };
-        opened.map_err(|error| OpenError::Document { document, error })?;
-        while let Some(output) = endpoint.poll_output() {
-            if let Output::Rested { document, head } = output {
-                store.note_head(document.as_str(), &head)?;
-                notes += 1;
-            }
-        }
-        if notes >= NOTES_MAX {
-            store.sync()?;
-            notes = 0;
-        }
-    }
-    if notes > 0 {
-        store.sync()?;
-    }
-    Ok((endpoint, loads))
 }
 
 /// The driver's side of the store.
@@ -200,6 +130,35 @@ impl Persist {
             // Whoever waits for it learns that the replica is closed.
             Way::Thread(_) => Ok(None),
         }
+    }
+
+    /// Reads what is held of a document, in memory or at rest, after every write that was taken before. `None` if it comes
+    /// as [`Done::Recalled`], for which it is to be [committed](Self::commit), and [hurried](Self::hurry). One at a time.
+    pub(super) fn recall(&mut self, document: &DocumentId) -> Result<Option<Stored>, StoreError> {
+        match &mut self.way {
+            Way::Inline(inline) => read(&*inline.store, document).map(Some),
+            Way::Thread(thread) => {
+                thread.recall(document.clone());
+                Ok(None)
+            }
+        }
+    }
+
+    /// Lets the store go by another id. True if it does so durably; else [`Done::Renewed`] says when, for which it is
+    /// to be [committed](Self::commit), and [hurried](Self::hurry).
+    pub(super) fn renew(&mut self, replica: ReplicaId) -> Result<bool, StoreError> {
+        match &mut self.way {
+            Way::Inline(inline) => inline.store.renew(replica).map(|()| true),
+            Way::Thread(thread) => {
+                thread.renew(replica);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Tells whether nothing more will be written.
+    pub(super) fn is_finished(&self) -> bool {
+        self.is_finished
     }
 
     /// Tells whether what is loaded is there at once.

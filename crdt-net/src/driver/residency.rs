@@ -121,6 +121,15 @@ impl Driver {
     pub(super) fn take_loaded(&mut self, document: &DocumentId, stored: Stored) -> Result<(), StoreError> {
         let loaded = self.endpoint.loaded(self.clock.now(), document, stored);
         loaded.map_err(|error| StoreError::Damaged(format!("document {document}: {error}")))?;
+        self.serve_waiting(document);
+        Ok(())
+    }
+
+    /// Serves the calls that have waited for a document, if it is in memory, and the commands that have waited for them.
+    pub(super) fn serve_waiting(&mut self, document: &DocumentId) {
+        if !self.endpoint.is_resident(document) {
+            return;
+        }
         for (_, call) in self.calls.take(document) {
             if !call.is_given_up() {
                 self.serve(document, call);
@@ -129,7 +138,6 @@ impl Driver {
         while let Some(command) = self.calls.next_behind() {
             self.take_effect(command);
         }
-        Ok(())
     }
 
     /// Notes where the documents in memory stand, so that the next opening need not load them. The endpoint has

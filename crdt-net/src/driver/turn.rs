@@ -1,5 +1,7 @@
 //! One turn of the driver: what arrived goes into the endpoint, what it asks for is carried out.
 
+use std::sync::Arc;
+
 use crdt_store::StoreError;
 use crdt_sync::{CloseReason, Event, Input, LinkId, Output, SessionStatus, Ticket};
 use rand::RngExt;
@@ -7,7 +9,9 @@ use tracing::{debug, info, warn};
 
 use crate::dial::Target;
 use crate::link::Arrival;
+use crate::watch::WatchEvent;
 
+use super::identity::Dispute;
 use super::{Driver, HEAVY_BYTES};
 
 /// Normal closure (RFC 6455, section 7.4.1): the link has served its purpose.
@@ -81,23 +85,34 @@ impl Driver {
 
     /// Carries out what there is to do; returns the last write that became durable, which may give more to do.
     fn carry_out(&mut self) -> Result<Option<Ticket>, StoreError> {
-        while let Some(output) = self.endpoint.poll_output() {
-            match output {
-                Output::Persist { ticket, document, write } => {
-                    self.touched.insert(document.clone(), ticket);
-                    self.persist.write(ticket, document, write)?;
-                }
-                Output::Load { document } => self.load(&document)?,
-                Output::Rested { document, head } => self.persist.note_head(document, head)?,
-                // Not settled here yet: peers go on refusing what they refuse, and the event is in the log.
-                Output::Renew | Output::Disputed { .. } => {}
-                Output::Transmit { link, bytes } => self.transmit(link, bytes),
-                Output::Close { link, reason, status } => self.close_link(link, reason, &status),
-                Output::Event(event) => self.tell(event),
+        loop {
+            while let Some(output) = self.endpoint.poll_output() {
+                self.do_one(output)?;
+            }
+            if !self.settle()? {
+                break;
             }
         }
         // Once for all writes of the turn: a store on disk commits them together.
         self.persist.commit()
+    }
+
+    fn do_one(&mut self, output: Output) -> Result<(), StoreError> {
+        match output {
+            Output::Persist { ticket, document, write } => {
+                self.touched.insert(document.clone(), ticket);
+                self.disputes.written(&document, &write);
+                self.persist.write(ticket, document, write)?;
+            }
+            Output::Load { document } => self.load(&document)?,
+            Output::Rested { document, head } => self.persist.note_head(document, head)?,
+            Output::Renew => self.disputes.need_renewal(),
+            Output::Disputed { document, replica, trail } => self.disputes.push(Dispute { document, replica, trail }),
+            Output::Transmit { link, bytes } => self.transmit(link, bytes),
+            Output::Close { link, reason, status } => self.close_link(link, reason, &status),
+            Output::Event(event) => self.tell(event),
+        }
+        Ok(())
     }
 
     fn transmit(&mut self, link: LinkId, bytes: Vec<u8>) {
@@ -142,7 +157,9 @@ impl Driver {
     /// Passes news on to those who watch; the rest is for the log, which gets no values.
     fn tell(&mut self, event: Event) {
         match event {
-            Event::Changed { document, source, changes } => self.watchers.publish(&document, source, changes),
+            Event::Changed { document, source, changes } => {
+                self.watchers.publish(&document, &WatchEvent::Changed { source, changes: Arc::new(changes) });
+            }
             Event::PeerUp { link, replica } => {
                 self.totals.links_up += 1;
                 info!(link = link.0, %replica, "peer up");
@@ -153,6 +170,11 @@ impl Driver {
             }
             Event::IdentityConflict { link, document, dot } => {
                 warn!(link = link.0, %document, %dot, "two writers have used one replica id");
+            }
+            Event::Reissued { document, replica, heir, transactions } => {
+                warn!(%document, %replica, %heir, transactions, "what was written here goes by another id");
+                self.disputes.reissued = self.disputes.reissued.saturating_add(transactions);
+                self.watchers.publish(&document, &WatchEvent::Reissued { replica, heir, transactions });
             }
             Event::Diverged { link, document, ours, theirs } => {
                 warn!(link = link.0, %document, %ours, %theirs, "equal versions with different content");

@@ -3,6 +3,7 @@
 
 mod convergence;
 mod durable;
+mod identity;
 mod lifecycle;
 mod limits;
 mod links;

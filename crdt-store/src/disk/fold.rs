@@ -5,6 +5,9 @@
 //! merge: each byte is written anew about as often as the logarithm of what has gathered. Ten thousand overwrites of
 //! one register end as one value. A layer stays small enough to be sent to a peer as one delta of the log.
 //!
+//! Nothing is coalesced across the moment at which the store was opened. If this is a copy, it was made there: the state
+//! at which two histories under one id were still one can then be put together again.
+//!
 //! Source: O'Neil, Cheng, Gawlick, O'Neil, "The log-structured merge-tree" (1996); differs in: order is kept by
 //! position, and merging is [`Delta::coalesce`].
 
@@ -31,12 +34,14 @@ struct Run {
     bytes: u64,
 }
 
-/// Folds the tail of a document, and `staged` behind it, into layers.
+/// Folds the tail of a document, and `staged` behind it, into layers; `opened` is the sequence of the first delta since the
+/// store was opened.
 pub(super) fn fold(
     table: &mut Table<'_, &'static [u8; 16], &'static [u8]>,
     row: &mut DocumentRow,
     staged: &[Arc<Delta>],
     encoded: &[Vec<u8>],
+    opened: u64,
 ) -> Result<(), Fault> {
     let tail = read::deltas(table, row.number, row.tail_start, row.tail_start..row.tail_end)?;
     for held in &tail {
@@ -48,22 +53,23 @@ pub(super) fn fold(
         sequence,
         bytes: bytes.len() as u64,
     });
-    let runs = gather(held.chain(staged));
+    let runs = gather(held.chain(staged), opened);
     row.tail_end += encoded.len() as u64;
     row.tail_start = row.tail_end;
     row.tail_bytes = 0;
     for run in runs {
-        add_layer(table, row, run)?;
+        add_layer(table, row, run, opened)?;
     }
     Ok(())
 }
 
 /// Coalesces what continues each other, as far as the length of a layer allows.
-fn gather(deltas: impl Iterator<Item = Run>) -> Vec<Run> {
+fn gather(deltas: impl Iterator<Item = Run>, opened: u64) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for next in deltas {
         if let Some(run) = runs.last_mut()
             && run.bytes + next.bytes <= LAYER_BYTES_MAX
+            && (run.sequence < opened) == (next.sequence < opened)
             // A delta that began before what was held does not continue the one before it. Both stay.
             && run.delta.coalesce(&next.delta).is_ok()
         {
@@ -81,12 +87,14 @@ fn add_layer(
     table: &mut Table<'_, &'static [u8; 16], &'static [u8]>,
     row: &mut DocumentRow,
     run: Run,
+    opened: u64,
 ) -> Result<(), Fault> {
     let Run { mut delta, sequence, .. } = run;
     let mut bytes = delta.to_bytes();
     while let Some(last) = row.layers.last().copied() {
         let length = bytes.len() as u64;
-        if last.bytes > 2 * length || last.bytes + length > LAYER_BYTES_MAX {
+        let is_apart = (last.sequence < opened) != (sequence < opened);
+        if is_apart || last.bytes > 2 * length || last.bytes + length > LAYER_BYTES_MAX {
             break;
         }
         let key = delta_key(row.number, last.sequence);

@@ -21,7 +21,8 @@ use super::witness::{Place, Witness};
 pub struct Identity {
     /// Whose dots are spent from here on.
     pub replica: ReplicaId,
-    /// The ids before that one, oldest first: one for each copy or restoration in the store's ancestry. All are kept;
+    /// The ids before that one, oldest first: one for each copy or restoration in the store's ancestry, and for each time
+    /// that another writer turned out to use the id. All are kept;
     /// each is in the version vectors for good as well.
     pub former: Vec<ReplicaId>,
     /// Why this opening took a new id, if it did.

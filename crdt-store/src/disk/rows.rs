@@ -45,6 +45,9 @@ pub(super) struct Rows {
 struct Touched {
     /// As it is in the table, but for its head, which is that of what is staged.
     row: DocumentRow,
+    /// The sequence of the first delta that was written since the document was touched, which is since the store was
+    /// opened unless very many were.
+    opened: u64,
     /// The head in the row is not durable yet.
     has_note: bool,
     /// Staged deltas included.
@@ -314,7 +317,8 @@ impl Rows {
 
 impl Touched {
     fn at(row: DocumentRow, version: VersionVector) -> Self {
-        Self { row, has_note: false, version, snapshot: None, deltas: Vec::new(), staged_bytes: 0 }
+        let opened = row.tail_end;
+        Self { row, opened, has_note: false, version, snapshot: None, deltas: Vec::new(), staged_bytes: 0 }
     }
 
     fn is_staged(&self) -> bool {
@@ -342,7 +346,7 @@ impl Touched {
         self.staged_bytes = 0;
         self.has_note = false;
         if !deltas.is_empty() {
-            tables.append(&mut self.row, &deltas, &self.version, tail_bytes_max)?;
+            tables.append(&mut self.row, &deltas, &self.version, (tail_bytes_max, self.opened))?;
         }
         tables.put_row(name, &self.row)
     }

@@ -89,18 +89,18 @@ impl<'t> Tables<'t> {
     }
 
     /// Puts deltas behind all that is held of a document, which then stands at `version`. Folds the tail into a
-    /// layer if it has become too long.
+    /// layer if it has become too long, but not with what was there before the sequence `opened`.
     pub(super) fn append(
         &mut self,
         row: &mut DocumentRow,
         deltas: &[Arc<Delta>],
         version: &VersionVector,
-        tail_bytes_max: u64,
+        (tail_bytes_max, opened): (u64, u64),
     ) -> Result<(), Fault> {
         let encoded: Vec<Vec<u8>> = deltas.iter().map(|delta| delta.to_bytes()).collect();
         let added: u64 = encoded.iter().map(|bytes| bytes.len() as u64).sum();
         if row.tail_bytes + added > tail_bytes_max {
-            fold::fold(&mut self.deltas, row, deltas, &encoded)?;
+            fold::fold(&mut self.deltas, row, deltas, &encoded, opened)?;
             return self.put_version(row, version.clone());
         }
         for bytes in &encoded {

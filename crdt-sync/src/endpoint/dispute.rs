@@ -21,8 +21,16 @@
 //! What was written since goes by another id ([`Snapshot::reissued`]), and every link ends: whatever peers were known
 //! to have, they were known to have by other names.
 //!
-//! Deliberately absent: taking back what third parties have got of the branch under the old name before
-//! anybody noticed. They report the conflict for that document, as everybody did before.
+//! Deliberately absent:
+//!
+//! - Taking back what third parties have got of the branch under the old name before anybody noticed. They report
+//!   the conflict for that document, as everybody did before.
+//! - Two first transactions behind the fork that are the same to the byte (one counter, one amount): their chains are
+//!   equal, so they are one transaction, counted once.
+//! - What is not settled yet is forgotten when the process ends. What was written under an id that is not ours any more then
+//!   stays under it, and the conflict stays reported.
+
+use std::collections::btree_map::Entry;
 
 use crdt_core::{ReissueError, ReplicaId, Snapshot};
 use thiserror::Error;
@@ -105,8 +113,10 @@ impl Endpoint {
 
     /// Gives what was written here under `replica` since the fork another id: the answer to [`Output::Disputed`].
     ///
-    /// [`DisputeError::NotRenewed`] asks for another id first. `trail` is that of the output, `stored` what the store holds of the document, `fresh` a random id that nobody has
-    /// used. What was written goes by our own id, if that has not written to the document yet, else by `fresh`.
+    /// [`DisputeError::NotRenewed`] asks for another id first, and the dispute stays open until the call that
+    /// follows. `trail` is that of the output, `stored` what the store holds of the document, with every write that was
+    /// asked for, durable or not; `fresh` a random id that nobody has used. What was written goes by our own id,
+    /// if that has not written to the document yet, else by `fresh`.
     /// Every link ends, to be dialled anew. O(document).
     ///
     /// # Errors
@@ -121,8 +131,26 @@ impl Endpoint {
     ) -> Result<(), DisputeError> {
         self.advance(now);
         let index = self.documents.index(id).ok_or(DisputeError::Unknown)?;
-        let rival = self.disputed.remove(&index).flatten();
-        self.loaded(now, id, stored.clone()).map_err(|_| DisputeError::Unknown)?;
+        let rival = self.disputed.get(&index).copied().flatten();
+        let settled = match self.loaded(now, id, stored.clone()) {
+            Ok(()) => self.reissue_against(rival, index, (replica, trail), &stored, fresh),
+            Err(_) => Err(DisputeError::Unknown),
+        };
+        // Who is asked for another id first calls again, and must find the rival that told us.
+        if !matches!(settled, Err(DisputeError::NotRenewed { .. })) {
+            self.disputed.remove(&index);
+        }
+        settled
+    }
+
+    fn reissue_against(
+        &mut self,
+        rival: Option<Rival>,
+        index: DocumentIndex,
+        (replica, trail): (ReplicaId, &[(u64, u64)]),
+        stored: &Stored,
+        fresh: ReplicaId,
+    ) -> Result<(), DisputeError> {
         let open = self.documents.at_mut(index).ok_or(DisputeError::Unknown)?;
         let (opened, spread) = (open.opened(), open.spread());
         let here = open.document().ok_or(DisputeError::Unknown)?.snapshot();
@@ -130,7 +158,7 @@ impl Endpoint {
         let openings: Vec<u64> = ours.into_iter().chain(rival.map(|rival| rival.opened)).collect();
         let at_fork = match here.version().counter(replica) {
             0 => here.clone(),
-            _ => at_fork(&stored, replica, trail, &openings).ok_or(DisputeError::NoCommonPast)?,
+            _ => at_fork(stored, replica, trail, &openings).ok_or(DisputeError::NoCommonPast)?,
         };
         let fork = at_fork.version().counter(replica);
         if rival.is_some_and(|rival| !rival.is_ours_to_settle(fork, spread, replica == self.replica)) {
@@ -143,10 +171,11 @@ impl Endpoint {
             let heir = if here.version().counter(self.replica) == 0 { self.replica } else { fresh };
             let reissued = here.reissued(replica, &at_fork, heir)?;
             let transactions = reissued.version().counter(heir);
+            let document = open.id().clone();
             if let Some(taken) = open.replace(self.replica, reissued) {
                 self.persist(index, taken, Source::Local, None);
             }
-            self.emit(Event::Reissued { document: id.clone(), replica, heir, transactions });
+            self.emit(Event::Reissued { document, replica, heir, transactions });
         }
         self.unsettled.remove(&(index, replica));
         self.restart_links();
@@ -198,6 +227,9 @@ impl Endpoint {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         if let Some(progress) = session.progress(index) {
             progress.trail = Some(dot.replica);
+            if progress.owes_handle() {
+                session.queue_data(index);
+            }
             session.queue_control(index);
         }
         self.wake_index(index);
@@ -223,7 +255,9 @@ impl Endpoint {
             return Ok(());
         }
         let Some(document) = self.documents.at(index).map(|open| open.id().clone()) else { return Ok(()) };
-        if self.disputed.insert(index, rival).is_none() {
+        // One at a time: what another peer knows comes again when this is settled.
+        if let Entry::Vacant(vacant) = self.disputed.entry(index) {
+            vacant.insert(rival);
             self.outputs.push_back(Output::Disputed { document, replica, trail });
         }
         Ok(())

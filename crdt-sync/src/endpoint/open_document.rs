@@ -212,8 +212,9 @@ impl OpenDocument {
 
     /// Takes another state in place of the one in memory.
     pub(crate) fn replace(&mut self, replica: ReplicaId, snapshot: Snapshot) -> Option<Taken> {
+        let requested = self.requested;
         let resident = self.resident_mut()?;
-        resident.replace(replica, snapshot.clone());
+        resident.replace(replica, snapshot.clone(), requested);
         self.rebases += 1;
         Some(Taken { write: Write::Snapshot(snapshot), changes: Changes::default() })
     }

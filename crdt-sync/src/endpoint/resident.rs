@@ -34,6 +34,8 @@ pub(crate) struct Resident {
     durable: VersionVector,
     /// Every delta before this position of the log is durable.
     durable_end: u64,
+    /// Writes up to this one say nothing of what is durable: they name dots as they were before they were renamed.
+    renamed: Ticket,
     /// The last delta that was made a frame as it is, by position: all links send the same bytes.
     frame: Option<(u64, Arc<Vec<u8>>)>,
     /// The last snapshot that was made a frame, by version, for as long as some link still sends it.
@@ -89,6 +91,7 @@ impl Resident {
             log: DeltaLog::new(VersionVector::new()),
             durable: VersionVector::new(),
             durable_end: 0,
+            renamed: Ticket(0),
             frame: None,
             snapshot_frame: None,
         }
@@ -120,14 +123,12 @@ impl Resident {
     }
 
     /// Returns what is known of the history of a replica: what the log tells, and where it stands.
-    pub(crate) fn trail(&self, replica: ReplicaId, marks_max: usize) -> Vec<(u64, u64)> {
-        let mut marks = self.log.trail(replica, marks_max);
+    /// `opened` is how many of its transactions were in when the document was opened: copies part there.
+    pub(crate) fn trail(&self, replica: ReplicaId, opened: u64, marks_max: usize) -> Vec<(u64, u64)> {
+        let mut marks = self.log.trail(replica, opened, marks_max.saturating_sub(1));
         let tip =
             self.document.frontier().iter().find(|(id, ..)| *id == replica).map(|(_, counter, chain)| (counter, chain));
         if let Some(tip) = tip.filter(|tip| marks.last() != Some(tip)) {
-            if marks.len() == marks_max {
-                marks.remove(0);
-            }
             marks.push(tip);
         }
         marks
@@ -139,11 +140,12 @@ impl Resident {
     }
 
     /// Takes another state in place of this one, in which dots have other names: nothing of it is durable, and
-    /// no log leads to it.
-    pub(crate) fn replace(&mut self, replica: ReplicaId, snapshot: Snapshot) {
+    /// no log leads to it. `requested` is the last write that was asked for before.
+    pub(crate) fn replace(&mut self, replica: ReplicaId, snapshot: Snapshot, requested: Ticket) {
         self.log = DeltaLog::starting_at(self.log.end(), snapshot.version());
         self.durable = VersionVector::new();
         self.durable_end = self.log.end();
+        self.renamed = requested;
         self.frame = None;
         self.snapshot_frame = None;
         self.restart(replica, snapshot);
@@ -220,6 +222,9 @@ impl Resident {
 
     /// Takes note that a write is durable. Comes in the order of the tickets.
     pub(crate) fn persisted(&mut self, pending: &Pending) {
+        if pending.ticket <= self.renamed {
+            return;
+        }
         self.durable_end = pending.end;
         match &pending.covers {
             Covers::Delta(delta) => delta.advance(&mut self.durable),
@@ -320,6 +325,23 @@ mod tests {
         drop(second);
         assert!(kept.upgrade().is_none(), "nothing is kept for nobody");
         assert_eq!(*document.snapshot_frame(0, &snapshot, &version), *first);
+    }
+
+    /// Found by reading: a peer would have been told that the other writer's dots of that name are here.
+    #[test]
+    fn what_becomes_durable_after_its_dots_were_renamed_counts_under_no_name_before() {
+        let (former, heir) = (ReplicaId::from_u128(1), ReplicaId::from_u128(2));
+        let mut document = Resident::new(former);
+        let empty = document.document().snapshot();
+        let (_, taken) = document.transact(0, |tx| tx.counter("n").add(1)).unwrap();
+        let before = Pending::new(Ticket(1), DocumentIndex(0), document.log().end(), &taken.unwrap().write);
+        let renamed = document.document().snapshot().reissued(former, &empty, heir).unwrap();
+        document.replace(heir, renamed.clone(), Ticket(1));
+        document.persisted(&before);
+        assert!(document.durable().is_empty());
+        let after = Pending::new(Ticket(2), DocumentIndex(0), document.log().end(), &Write::Snapshot(renamed));
+        document.persisted(&after);
+        assert_eq!(document.durable(), document.version());
     }
 
     /// Found by the fuzz target `frame`: such a snapshot took out all entries in memory, and nothing

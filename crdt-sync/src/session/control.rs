@@ -45,10 +45,11 @@ impl Session {
             return Some(frame::reject(handle, rejection));
         }
         if let (Some(handle), Some(replica)) = (progress.theirs, progress.trail)
+            && !progress.owes_handle()
             && let Some(resident) = document.resident()
         {
             progress.trail = None;
-            let marks = resident.trail(replica, frame::MARKS_MAX);
+            let marks = resident.trail(replica, document.opened(), frame::MARKS_MAX);
             return Some(frame::trail(handle, replica, (document.opened(), document.spread()), &marks));
         }
         if progress.halted {

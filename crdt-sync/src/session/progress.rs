@@ -113,6 +113,13 @@ impl Progress {
         matches!(self.offer, OfferState::Sent)
     }
 
+    /// Tells whether the document has ended before it was offered, and the peer still needs to be told under which
+    /// handle it can say what it knows.
+    pub(crate) fn owes_handle(&self) -> bool {
+        let is_unknown = matches!(self.offer, OfferState::Due { again: false } | OfferState::Held { again: false, .. });
+        self.halted && self.trail.is_some() && is_unknown
+    }
+
     /// The peer holds all of `version`.
     pub(crate) fn peer_holds(&mut self, version: &VersionVector) {
         if self.halted {

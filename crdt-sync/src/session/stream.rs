@@ -163,6 +163,9 @@ impl Session {
         match then {
             Then::Offered => {
                 progress.offer = OfferState::Sent;
+                if progress.trail.is_some() {
+                    self.queue_control(document.index());
+                }
                 self.compare(document, context);
             }
             Then::Sent { deltas, cursor } => {
@@ -204,7 +207,7 @@ struct Room {
 
 fn turn(progress: &mut Progress, document: &mut OpenDocument, room: Room) -> Turn {
     if progress.halted {
-        return Turn::Idle;
+        return if progress.owes_handle() { offer(progress, document) } else { Turn::Idle };
     }
     if !progress.is_offered() {
         return offer(progress, document);

@@ -175,6 +175,53 @@ fn a_restarted_replica_is_not_taken_for_a_second_life() {
     network.assert_converged_between("d", 0, 1);
 }
 
+/// Found between processes: a trail of the latest marks alone did not reach back to where the histories part.
+#[test]
+fn twins_that_have_written_more_than_a_trail_can_tell_keep_it_all_and_count_it_once() {
+    let mut network = Network::new(1);
+    let mut written = BTreeSet::new();
+    let mut add = |network: &mut Network, node: usize, prefix: &str| {
+        for number in 0..600 {
+            let element = format!("{prefix}{number}");
+            write(network, node, &element);
+            written.insert(element);
+        }
+        network.run();
+    };
+    add(&mut network, 0, "common");
+    let twin = copy(&mut network, 0);
+    add(&mut network, 0, "one");
+    add(&mut network, twin, "other");
+    meet(&mut network, 0, twin);
+    assert_all_hold(&network, &written);
+}
+
+/// Found on real sockets: of two ends, the one that had not offered yet could not be told, and the other one took it for
+/// the one to settle.
+#[test]
+fn who_ends_a_document_before_it_was_offered_is_told_all_the_same() {
+    for slow in 0..2 {
+        let mut network = Network::new(1);
+        write(&mut network, 0, "common");
+        network.run();
+        let twin = copy(&mut network, 0);
+        write(&mut network, 0, "one");
+        write(&mut network, twin, "other");
+        network.run();
+        // What is not durable cannot be offered.
+        network.nodes[slow].persists = false;
+        write(&mut network, slow, "late");
+        for _ in 0..3 {
+            network.connect(0, twin);
+            network.run();
+        }
+        network.nodes[slow].persists = true;
+        network.run();
+        meet(&mut network, 0, twin);
+        assert_all_hold(&network, &elements(&["common", "one", "other", "late"]));
+    }
+}
+
 #[test]
 fn a_conflict_that_nobody_remembers_the_cause_of_stays_reported_and_harms_nothing() {
     let mut network = Network::with_config(2, || {

@@ -1,7 +1,7 @@
 //! A replica on disk in a process of its own, for tests that kill it, race it and copy what it leaves.
 //!
 //! `replica FOLDER` opens the folder and obeys lines on standard input: `listen`, `connect URL`,
-//! `write COUNT PREFIX`, `state`, `quit`. `replica FOLDER --write PREFIX` writes at once until it is killed, and
+//! `write COUNT PREFIX`, `hold COUNT` (wait until there are so many elements), `id`, `state`, `quit`. `replica FOLDER --write PREFIX` writes at once until it is killed, and
 //! with `--connect URL` syncs meanwhile. `replica FOLDER --steps PREFIX` does without threads what is to be killed at each
 //! system call: it opens the store and commits eight times. Every answer is a line on standard output; what is
 //! `acked` there is durable.
@@ -110,6 +110,11 @@ async fn obey(replica: Replica, document: DocumentHandle) -> Result<(), Failure>
                 write(&document, count.parse()?, prefix, Say::Total).await?;
                 say(format_args!("written {count}"));
             }
+            ["hold", count] => {
+                hold(&document, count.parse()?).await?;
+                say(format_args!("holds {count}"));
+            }
+            ["id"] => say(format_args!("id {}", replica.id())),
             ["state"] => {
                 let snapshot = document.snapshot().await?;
                 let version = snapshot.version();
@@ -128,6 +133,15 @@ async fn obey(replica: Replica, document: DocumentHandle) -> Result<(), Failure>
     }
     replica.close().await;
     say(format_args!("closed"));
+    Ok(())
+}
+
+/// Waits until the document has so many elements.
+async fn hold(document: &DocumentHandle, count: usize) -> Result<(), Failure> {
+    let mut watch = document.watch().await?;
+    while document.snapshot().await?.root().set(ELEMENTS).map_or(0, |set| set.len()) < count {
+        watch.next().await.ok_or("the replica was closed")?;
+    }
     Ok(())
 }
 

@@ -123,7 +123,7 @@ impl Host {
                 self.lease.note_head(document.as_str(), &head).expect("memory takes everything");
                 Effect::Rested { document, head }
             }
-            // Nobody here is a copy of somebody; a conflict is reported as an event, and judged by that.
+            // Copies know what they are, and have ids of their own; a conflict is reported as an event, and judged by that.
             Output::Renew | Output::Disputed { .. } => return self.poll(),
             Output::Transmit { link, bytes } => Effect::Transmit { link, bytes },
             Output::Close { link, reason, .. } => Effect::Close { link, reason },
@@ -194,6 +194,25 @@ impl Host {
         }
         last
     }
+}
+
+/// Returns a copy of a store, which belongs to another replica, and folds deltas of so many bytes.
+///
+/// # Panics
+/// Never: memory takes everything.
+#[must_use]
+pub(super) fn copied(store: &MemoryStore, replica: ReplicaId, delta_bytes_max: usize) -> MemoryStore {
+    let copy = MemoryStore::with_delta_bytes_max(delta_bytes_max);
+    let mut lease = copy.lease(replica).expect("it is new");
+    for name in store.documents() {
+        let Stored { snapshot, deltas } = stored(store, &name);
+        lease.replace(&name, snapshot).expect("memory takes everything");
+        for delta in deltas {
+            put(&mut lease, &id_of(&name), Write::Delta(delta));
+        }
+    }
+    drop(lease);
+    copy
 }
 
 fn id_of(name: &str) -> DocumentId {

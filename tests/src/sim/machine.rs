@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crdt_core::ReplicaId;
+use crdt_core::{ReplicaId, VersionVector};
 use crdt_store::MemoryStore;
 use crdt_sync::{Config, LinkId, Now};
 
@@ -14,8 +14,12 @@ use crate::script::WALL_MS;
 /// A computer and what is wrong with it at the moment.
 #[derive(Debug)]
 pub struct Machine {
-    /// Who it is, in every life.
+    /// Who it is, in every life with the store that it has.
     pub replica: ReplicaId,
+    /// How many other stores it was given.
+    pub renewals: usize,
+    /// What was on its disk once, and in which versions.
+    pub backup: Option<(MemoryStore, Vec<VersionVector>)>,
     /// The replica, while it is up.
     pub host: Option<Host>,
     /// What is on its disk.
@@ -52,6 +56,8 @@ impl Machine {
     pub fn new(replica: ReplicaId, limits: Limits) -> Self {
         Self {
             replica,
+            renewals: 0,
+            backup: None,
             host: None,
             store: MemoryStore::with_delta_bytes_max(limits.store_bytes),
             life: 0,

@@ -2,7 +2,7 @@
 //!
 //! It stands outside and sees everything: the truth of each document, what each store holds durably,
 //! what each replica has shown so far, and every message. Replicas are called by their number
-//! here; number n has the id n + 1.
+//! here; number n has the id n + 1, and with each other store that it gets an id of its own, 16 further on.
 
 use std::collections::BTreeMap;
 
@@ -33,18 +33,24 @@ pub struct Oracle {
     pub truths: Vec<Truth>,
     ids: Vec<DocumentId>,
     hosts: Vec<Known>,
+    /// Under how many ids they have written.
+    ids_used: usize,
     choices: Choices,
 }
 
 /// What is known of one replica.
 #[derive(Debug)]
 struct Known {
+    /// Under which id it writes.
+    replica: ReplicaId,
     /// By document: the version last seen.
     versions: Vec<VersionVector>,
     /// By document: the digest last seen.
     digests: Vec<Digest>,
     /// By document: what its store holds.
     durable: Vec<VersionVector>,
+    /// By document: what any store has held that it has had.
+    once_durable: Vec<VersionVector>,
     /// By document: what it has reported.
     shadows: Vec<Shadow>,
     /// What it has said, by link.
@@ -55,16 +61,19 @@ impl Oracle {
     /// Knows of replicas and documents, all empty.
     #[must_use]
     pub fn new(hosts: usize, ids: Vec<DocumentId>, seed: u64) -> Self {
-        let known = || Known {
+        let known = |host| Known {
+            replica: replica_of(host),
             versions: vec![VersionVector::new(); ids.len()],
             digests: vec![Digest::default(); ids.len()],
             durable: vec![VersionVector::new(); ids.len()],
+            once_durable: vec![VersionVector::new(); ids.len()],
             shadows: ids.iter().map(|_| Shadow::default()).collect(),
             said: BTreeMap::new(),
         };
         Self {
             truths: ids.iter().map(|_| Truth::default()).collect(),
-            hosts: (0..hosts).map(|_| known()).collect(),
+            hosts: (0..hosts).map(known).collect(),
+            ids_used: hosts,
             choices: Choices::new(seed ^ 0x6f72_6163_6c65),
             ids,
         }
@@ -83,6 +92,31 @@ impl Oracle {
     #[must_use]
     pub fn durable(&self, host: usize, document: usize) -> &VersionVector {
         &self.hosts[host].durable[document]
+    }
+
+    /// Returns what a store must hold of every document.
+    #[must_use]
+    pub fn all_durable(&self, host: usize) -> &[VersionVector] {
+        &self.hosts[host].durable
+    }
+
+    /// Tells whether the others together hold durably all that the store of a replica does.
+    #[must_use]
+    pub fn is_held_elsewhere(&self, host: usize) -> bool {
+        self.hosts[host].durable.iter().enumerate().all(|(document, durable)| {
+            let others = self.hosts.iter().enumerate().filter(|(other, _)| *other != host);
+            let mut held = VersionVector::new();
+            others.for_each(|(_, other)| held.merge(&other.durable[document]));
+            held.covers_all(durable)
+        })
+    }
+
+    /// A replica that is down has another store, and another id.
+    pub fn replaced(&mut self, host: usize, replica: ReplicaId, durable: Vec<VersionVector>) {
+        let known = &mut self.hosts[host];
+        known.once_durable.iter_mut().zip(&durable).for_each(|(once, durable)| once.merge(durable));
+        (known.replica, known.durable) = (replica, durable);
+        self.ids_used += 1;
     }
 
     /// Judges a write that a replica asks its store for.
@@ -104,11 +138,12 @@ impl Oracle {
 
     /// Takes note of a write that is durable now.
     pub fn persisted(&mut self, host: usize, document: usize, write: &Write) {
-        let durable = &mut self.hosts[host].durable[document];
+        let known = &mut self.hosts[host];
         match write {
-            Write::Delta(delta) => delta.advance(durable),
-            Write::Snapshot(snapshot) => durable.merge(&snapshot.version()),
+            Write::Delta(delta) => delta.advance(&mut known.durable[document]),
+            Write::Snapshot(snapshot) => known.durable[document].merge(&snapshot.version()),
         }
+        known.once_durable[document].merge(&known.durable[document]);
     }
 
     /// Judges a document as it stands now on a replica, and if it is in memory also what is in it.
@@ -131,7 +166,7 @@ impl Oracle {
             return broken(Check::NoRegress, format!("{version:?} after {before:?}"));
         }
         for (replica, _, through) in version.difference(&before) {
-            let durable = self.hosts[host_of(replica)].durable[number].counter(replica);
+            let durable = self.hosts[host_of(replica)].once_durable[number].counter(replica);
             if host_of(replica) != host && through > durable {
                 let detail = format!("{through} of {} is here, {durable} are durable there", host_of(replica));
                 return broken(Check::DurableFirst, detail);
@@ -182,9 +217,9 @@ impl Oracle {
 
     /// A replica has stopped, and what was not durable with it; returns how many transactions that were.
     pub fn stopped(&mut self, host: usize) -> u64 {
-        let durable = &self.hosts[host].durable;
+        let Known { replica, durable, .. } = &self.hosts[host];
         let truths = self.truths.iter_mut().zip(durable);
-        truths.map(|(truth, durable)| truth.lose(replica_of(host), durable.counter(replica_of(host)))).sum()
+        truths.map(|(truth, durable)| truth.lose(*replica, durable.counter(*replica))).sum()
     }
 
     /// Judges a replica that has started again.
@@ -197,7 +232,8 @@ impl Oracle {
         documents: impl IntoIterator<Item = (DocumentId, Head, Snapshot)>,
     ) -> Result<(), Broken> {
         let known = &mut self.hosts[host];
-        self.truths.iter_mut().for_each(|truth| truth.restart(replica_of(host)));
+        let replica = known.replica;
+        self.truths.iter_mut().for_each(|truth| truth.restart(replica));
         known.versions.fill(VersionVector::new());
         known.digests.fill(Digest::default());
         known.shadows.iter_mut().for_each(|shadow| *shadow = Shadow::default());
@@ -335,8 +371,10 @@ impl Oracle {
         document: usize,
         version: &VersionVector,
     ) -> Result<(), Broken> {
-        for who in [host, peer] {
-            let durable = &self.hosts[who].durable[document];
+        // The peer may have got another store since it said so.
+        let holds = [(host, &self.hosts[host].durable), (peer, &self.hosts[peer].once_durable)];
+        for (who, durable) in holds {
+            let durable = &durable[document];
             if !durable.covers_all(version) {
                 let detail = format!("in sync with {peer} at {version:?}, but {who} has only {durable:?} durably");
                 return broken(Check::AckedIsDurable, detail);
@@ -381,16 +419,25 @@ struct Said {
     book: Book,
 }
 
-/// Returns the id of a replica by its number.
+/// How many numbers of replicas there are.
+const NUMBERS: usize = 16;
+
+/// Returns the id under which a replica starts, by its number.
 #[must_use]
 pub fn replica_of(host: usize) -> ReplicaId {
-    ReplicaId::from_u128(host as u128 + 1)
+    replica_in(host, 0)
+}
+
+/// Returns the id of a replica that has got so many other stores.
+#[must_use]
+pub fn replica_in(host: usize, renewals: usize) -> ReplicaId {
+    ReplicaId::from_u128((renewals * NUMBERS + host) as u128 + 1)
 }
 
 /// Returns the number of a replica by its id.
 #[must_use]
 pub fn host_of(replica: ReplicaId) -> usize {
-    u128::from_be_bytes(replica.to_bytes()) as usize - 1
+    (u128::from_be_bytes(replica.to_bytes()) as usize - 1) % NUMBERS
 }
 
 /// Returns the hash of a delta's bytes.

@@ -186,6 +186,17 @@ fault_kinds! {
     Rest = "documents put to rest",
     /// A host dials a peer that it may be linked with already.
     SecondLink = "second link",
+    /// A host's disk is set back to what was on it once; it notices, and goes on under another id.
+    Restored = "store set back to an old backup",
+    /// A host's disk is lost, and gets a copy of another host's; it notices, and goes on under another id.
+    Cloned = "store replaced by a clone",
+}
+
+impl FaultKind {
+    /// Tells whether a host gets another store.
+    fn is_of_stores(self) -> bool {
+        matches!(self, Self::Restored | Self::Cloned)
+    }
 }
 
 impl fmt::Display for Fault {
@@ -216,6 +227,7 @@ impl Plan {
         let both_dial = choices.below(4) == 0;
         let mut steps = writes(&mut choices, documents);
         steps.extend(faults(&mut choices));
+        steps.extend(other_stores(seed));
         steps.sort_by_key(|step| step.at_ms);
         Self { seed, hosts, topology, documents, limits, latency_ms, both_dial, steps }
     }
@@ -280,7 +292,8 @@ fn writes(choices: &mut Choices, documents: usize) -> Vec<Step> {
 }
 
 fn faults(choices: &mut Choices) -> Vec<Step> {
-    let kinds: Vec<FaultKind> = FaultKind::ALL.iter().copied().filter(|_| choices.coin()).collect();
+    let kinds = FaultKind::ALL.iter().copied().filter(|kind| !kind.is_of_stores());
+    let kinds: Vec<FaultKind> = kinds.filter(|_| choices.coin()).collect();
     if kinds.is_empty() {
         return Vec::new();
     }
@@ -294,6 +307,21 @@ fn faults(choices: &mut Choices) -> Vec<Step> {
         Step { at_ms: choices.below(ACTIVE_MS) as u64, action: Action::Fault(fault) }
     };
     (0..count).map(|_| fault(choices)).collect()
+}
+
+/// Hosts that get another store, in one run of three. Drawn by themselves: all else in a run is as it would be without.
+fn other_stores(seed: u64) -> Vec<Step> {
+    let mut choices = Choices::new(seed ^ 0x7374_6f72_6573);
+    if choices.below(3) > 0 {
+        return Vec::new();
+    }
+    let fault = |choices: &mut Choices| {
+        let kind = if choices.below(3) == 0 { FaultKind::Cloned } else { FaultKind::Restored };
+        let lasts_ms = choices.below(2_000) as u64;
+        let fault = Fault { kind, at: choices.below(64), with: choices.below(64), lasts_ms };
+        Step { at_ms: choices.below(ACTIVE_MS) as u64, action: Action::Fault(fault) }
+    };
+    (0..2 + choices.below(10)).map(|_| fault(&mut choices)).collect()
 }
 
 /// Edits of one counter and of the map that holds it.

@@ -10,18 +10,9 @@ use crdt_store::DiskStore;
 use crdt_tests::process::{DOCUMENT, ELEMENTS, Process};
 use tokio::task::JoinSet;
 
-use crate::support::{Scratch, look, start};
+use crate::support::{Scratch, copy, look, start};
 
 const WRITES: u64 = 10_000;
-
-/// Copies a closed store as a person would: every file in the folder.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("the target folder can be written to");
-    for file in std::fs::read_dir(from).expect("it was just written") {
-        let file = file.expect("it was just written");
-        std::fs::copy(file.path(), to.join(file.file_name())).expect("it can be read");
-    }
-}
 
 #[test]
 fn three_copies_of_a_store_and_the_store_itself_write_on_and_lose_nothing() {

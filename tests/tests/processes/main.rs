@@ -8,3 +8,4 @@ mod killed;
 mod raced;
 mod support;
 mod traced;
+mod twins;

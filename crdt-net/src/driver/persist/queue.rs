@@ -3,13 +3,14 @@
 //! One lock guards both, held for a few moves and never across a call of the store, so that the
 //! driver may take it. The queue has no limit of its own: the driver stops taking in work while much
 //! waits (`Options::waiting_bytes_max`), because only there can somebody be told to wait. News cannot pile up:
-//! a later ticket stands for all before it, a document is named once, and only so many are loaded at a time.
+//! a later ticket stands for all before it, a document is named once, only so many are loaded at a time, and what an
+//! identity conflict needs is asked for one by one.
 
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crdt_core::{Head, Snapshot};
+use crdt_core::{Head, ReplicaId, Snapshot};
 use crdt_store::StoreError;
 use crdt_sync::{DocumentId, Stored, Ticket, Write};
 use tokio::sync::Notify;
@@ -25,6 +26,8 @@ pub(super) enum Job {
     Write { ticket: Ticket, document: DocumentId, write: Write },
     Checkpoint { document: DocumentId, snapshot: Snapshot },
     Load { document: DocumentId },
+    Recall { document: DocumentId },
+    Renew { replica: ReplicaId },
     NoteHead { document: DocumentId, head: Head },
     Announce { text: String, reply: Reply<()> },
     BackUp { reply: BackupReply },
@@ -37,6 +40,10 @@ pub(super) struct News {
     pub(super) durable: Option<Ticket>,
     /// Documents that were asked for, with what the store holds of them.
     pub(super) loaded: Vec<(DocumentId, Stored)>,
+    /// What the store holds of the document whose history was asked for.
+    pub(super) recalled: Option<Stored>,
+    /// The id that the store goes by durably, if that is news.
+    pub(super) renewed: Option<ReplicaId>,
     /// Documents of which a checkpoint is due.
     pub(super) due: BTreeSet<DocumentId>,
     /// Why the thread has given up.

@@ -2,6 +2,7 @@
 
 mod at_rest;
 mod gate;
+mod identity;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +15,8 @@ use tokio::time::timeout;
 
 use gate::{Gate, Gated, Load, Sync};
 
-use super::{Disk, Opened, open_blocking};
+use super::opening::open_blocking;
+use super::{Disk, Opened};
 use crate::clock::Clock;
 use crate::driver::ANSWERS_MAX;
 use crate::{Closed, DocumentHandle, Durability, Options, Replica, TransactError, WatchEvent};

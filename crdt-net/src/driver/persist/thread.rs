@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use crdt_core::{Head, Snapshot};
+use crdt_core::{Head, ReplicaId, Snapshot};
 use crdt_store::{Checkpoint, Identity, StoreError};
 use crdt_sync::{DocumentId, Ticket, Write};
 use tokio::sync::oneshot;
@@ -97,6 +97,14 @@ impl StorageThread {
         }
     }
 
+    pub(super) fn recall(&mut self, document: DocumentId) {
+        self.gathered.push(Job::Recall { document });
+    }
+
+    pub(super) fn renew(&mut self, replica: ReplicaId) {
+        self.gathered.push(Job::Renew { replica });
+    }
+
     pub(super) fn note_head(&mut self, document: DocumentId, head: Head) {
         self.gathered.push(Job::NoteHead { document, head });
     }
@@ -110,6 +118,10 @@ impl StorageThread {
                 Some(Err(error.clone()))
             } else if !news.loaded.is_empty() {
                 Some(Ok(Done::Loaded(std::mem::take(&mut news.loaded))))
+            } else if let Some(replica) = news.renewed.take() {
+                Some(Ok(Done::Renewed(replica)))
+            } else if let Some(stored) = news.recalled.take() {
+                Some(Ok(Done::Recalled(stored)))
             } else {
                 news.has_ended.then_some(Ok(Done::All))
             }
@@ -225,7 +237,8 @@ impl Keeper {
     /// Stages the jobs in order, syncs once, and only then says so.
     ///
     /// What was loaded is told at once: nobody writes to a document at rest, so all that is read of it was durable
-    /// before. Notes of heads need no sync of their own: one that is lost costs a load.
+    /// before. Notes of heads need no sync of their own: one that is lost costs a load. What is recalled may not be durable
+    /// yet; what is made of it is a write behind all that is in it.
     fn carry_out(&mut self, group: Vec<Job>, queue: &Queue) -> Result<(), StoreError> {
         let mut done = StorageStatus::default();
         let (mut durable, mut due, mut after) = (None, BTreeSet::new(), Vec::new());
@@ -250,6 +263,14 @@ impl Keeper {
                         news.loaded.push((document, stored));
                         news.status.loads += 1;
                     });
+                }
+                Job::Recall { document } => {
+                    let stored = read(&*self.store, &document)?;
+                    queue.tell(|news| news.recalled = Some(stored));
+                }
+                Job::Renew { replica } => {
+                    self.store.renew(replica)?;
+                    queue.tell(|news| news.renewed = Some(replica));
                 }
                 Job::NoteHead { document, head } => {
                     self.store.note_head(document.as_str(), &head)?;
@@ -284,7 +305,8 @@ impl Keeper {
             Job::BackUp { reply } => {
                 let _ = reply.send(self.store.start_backup().map_err(BackupError::Store));
             }
-            Job::Write { .. } | Job::Checkpoint { .. } | Job::Load { .. } | Job::NoteHead { .. } => {}
+            // Done in their turn: see `carry_out`.
+            _ => {}
         }
     }
 }

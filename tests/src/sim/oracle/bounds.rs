@@ -111,7 +111,7 @@ impl Oracle {
     ) -> Result<(), Broken> {
         within(what, "documents", holds.documents, documents)?;
         within(what, "handles", holds.handles, documents)?;
-        let entries_max = VERSIONS_KEPT * self.hosts.len() * documents;
+        let entries_max = VERSIONS_KEPT * self.ids_used * documents;
         within(what, "entries of versions", holds.version_entries, entries_max)?;
         within(what, "snapshots held", holds.held_snapshots, documents)?;
         within(what, "documents left with a control frame", holds.control_queued, 0)?;

@@ -2,8 +2,12 @@
 //!
 //! A fault that finds nothing to break, no link or a host that is down already, does not count.
 
+use crdt_core::VersionVector;
+use crdt_store::MemoryStore;
+
 use super::{Happening, World};
-use crate::sim::oracle::Broken;
+use crate::sim::host::copied;
+use crate::sim::oracle::{Broken, replica_in};
 use crate::sim::plan::{Fault, FaultKind, LOG_BYTES};
 use crate::sim::trace::Who;
 use crate::sim::wire::{Wire, WireNumber};
@@ -22,6 +26,8 @@ impl World<'_> {
             FaultKind::Truncation => self.truncate(fault),
             FaultKind::Rest => self.rest(fault.at % self.machines.len())?,
             FaultKind::Crash | FaultKind::TornCrash => self.crash(fault),
+            FaultKind::Restored => self.set_back(fault),
+            FaultKind::Cloned => self.clone_store(fault),
             _ => self.afflict(fault),
         };
         if took_effect {
@@ -185,6 +191,44 @@ impl World<'_> {
         let kept = if fault.kind == FaultKind::TornCrash { fault.with % (waiting + 1) } else { 0 };
         self.stop(host, kept);
         self.enter(self.now_ms + fault.lasts_ms, Happening::Start { host });
+        true
+    }
+
+    /// Sets a host's disk back to what was on it once; if nothing was kept of it yet, that is done now.
+    fn set_back(&mut self, fault: Fault) -> bool {
+        let host = fault.at % self.machines.len();
+        let Some(backup) = self.machines[host].backup.take() else {
+            let machine = &self.machines[host];
+            let kept = copied(&machine.store, machine.replica, machine.limits.store_bytes);
+            self.machines[host].backup = Some((kept, self.oracle.all_durable(host).to_vec()));
+            return false;
+        };
+        self.replace_store(host, backup, fault.lasts_ms)
+    }
+
+    /// Gives a host a copy of another one's disk in place of its own.
+    fn clone_store(&mut self, fault: Fault) -> bool {
+        let (host, from) = (fault.at % self.machines.len(), fault.with % self.machines.len());
+        let source = (self.machines[from].store.clone(), self.oracle.all_durable(from).to_vec());
+        host != from && self.replace_store(host, source, fault.lasts_ms)
+    }
+
+    /// A host loses its disk and gets another one. Only if that is no loss: what nobody else holds durably cannot come
+    /// back from anybody.
+    fn replace_store(&mut self, host: usize, (store, durable): (MemoryStore, Vec<VersionVector>), off_ms: u64) -> bool {
+        if !self.oracle.is_held_elsewhere(host) {
+            return false;
+        }
+        self.stop(host, 0);
+        let machine = &mut self.machines[host];
+        machine.renewals += 1;
+        machine.replica = replica_in(host, machine.renewals);
+        machine.store = copied(&store, machine.replica, machine.limits.store_bytes);
+        machine.backup = None;
+        self.oracle.replaced(host, machine.replica, durable);
+        let id = machine.replica;
+        self.note(host, &id.to_bytes(), || format!("has another store, and goes by {id}"));
+        self.enter(self.now_ms + off_ms, Happening::Start { host });
         true
     }
 

@@ -3,7 +3,7 @@
 use crdt_sync::{Input, LinkId};
 
 use super::{Happening, World};
-use crate::sim::oracle::{Broken, Check, broken, replica_of};
+use crate::sim::oracle::{Broken, Check, broken};
 use crate::sim::trace::host_name;
 use crate::sim::wire::{End, EndState, Lane, Wire, WireNumber};
 
@@ -205,7 +205,7 @@ impl World<'_> {
     /// Tells whether a host knows another to be at the other end of a link.
     fn is_linked(&self, from: usize, to: usize) -> bool {
         let up = self.machines[from].host.as_ref();
-        up.is_some_and(|up| up.endpoint.sessions().any(|session| session.peer == Some(replica_of(to))))
+        up.is_some_and(|up| up.endpoint.sessions().any(|session| session.peer == Some(self.machines[to].replica)))
     }
 
     fn is_blocked(&self, from: usize, to: usize) -> bool {

@@ -1,0 +1,189 @@
+//! One id, two writers: what becomes of a replica that finds out.
+//!
+//! The endpoint finds out, by what peers show, and says what is to be done ([`crdt_sync::Output::Renew`],
+//! [`crdt_sync::Output::Disputed`]). Here the two things come that it cannot do itself: another id is drawn, and is durable in the
+//! store before the first write under it; and what the store holds of a disputed document is read, because memory may
+//! not reach back to where the two histories have parted.
+//!
+//! What was read must be the document as the endpoint has it. But writes do not stop meanwhile, and to read it again
+//! until none has come between might take for ever. So what is written to the document after it was asked for is kept
+//! here, and put behind what comes: both go through one queue, in order.
+//!
+//! One dispute at a time: each may need another id first, which settles that for all. A document is disputed once until
+//! that is answered, so no more wait than there are documents. What cannot be settled is for the log; the
+//! document then goes on as it is, and not with that peer.
+
+use std::collections::VecDeque;
+
+use crdt_core::{ReplicaId, Snapshot};
+use crdt_store::StoreError;
+use crdt_sync::{DisputeError, DocumentId, Stored, Write};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use super::Driver;
+
+/// How many ids a replica takes before it stays with the last one until it is opened again: each is kept for good, and
+/// peers that lie can ask for any number.
+const RENEWALS_MAX: usize = 64;
+
+/// A document in which two writers have used one id.
+pub(super) struct Dispute {
+    pub(super) document: DocumentId,
+    pub(super) replica: ReplicaId,
+    /// What the peer knows of its history.
+    pub(super) trail: Vec<(u64, u64)>,
+}
+
+/// Another id, if one is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Renewal {
+    NotNeeded,
+    Needed,
+    /// The store is making it durable.
+    UnderWay,
+}
+
+/// What is to be settled.
+pub(super) struct Disputes {
+    /// Tells handles under which id the replica writes.
+    replica: watch::Sender<ReplicaId>,
+    renewal: Renewal,
+    /// How many ids were taken since the replica was opened.
+    renewals: usize,
+    waiting: VecDeque<Dispute>,
+    /// What was written to the first of these since the store was asked for it; `None` if it was not.
+    since: Option<Vec<Write>>,
+    /// How many transactions go by another id since the replica was opened.
+    pub(super) reissued: u64,
+}
+
+impl Disputes {
+    pub(super) fn new(replica: ReplicaId) -> Self {
+        Self {
+            replica: watch::Sender::new(replica),
+            renewal: Renewal::NotNeeded,
+            renewals: 0,
+            waiting: VecDeque::new(),
+            since: None,
+            reissued: 0,
+        }
+    }
+
+    /// Lets a handle know under which id the replica writes.
+    pub(super) fn subscribe(&self) -> watch::Receiver<ReplicaId> {
+        self.replica.subscribe()
+    }
+
+    /// Takes note that the replica cannot stay with its id.
+    pub(super) fn need_renewal(&mut self) {
+        if self.renewals >= RENEWALS_MAX {
+            error!("this id is used by others, as were many before: it is kept until the replica is opened again");
+        } else if self.renewal == Renewal::NotNeeded {
+            self.renewal = Renewal::Needed;
+        }
+    }
+
+    pub(super) fn push(&mut self, dispute: Dispute) {
+        self.waiting.push_back(dispute);
+    }
+
+    /// Takes note that a document is written to.
+    pub(super) fn written(&mut self, document: &DocumentId, write: &Write) {
+        if let (Some(since), Some(first)) = (&mut self.since, self.waiting.front())
+            && first.document == *document
+        {
+            since.push(write.clone());
+        }
+    }
+}
+
+impl Driver {
+    /// Does the next thing that there is to settle; true if the endpoint may ask for more now. It has asked for
+    /// nothing that is not handed over.
+    pub(super) fn settle(&mut self) -> Result<bool, StoreError> {
+        if self.persist.is_finished() {
+            return Ok(false);
+        }
+        match self.disputes.renewal {
+            Renewal::Needed => self.start_renewal(),
+            // Most disputes wait for it.
+            Renewal::UnderWay => Ok(false),
+            Renewal::NotNeeded if self.disputes.since.is_some() => Ok(false),
+            Renewal::NotNeeded => self.start_dispute(),
+        }
+    }
+
+    fn start_renewal(&mut self) -> Result<bool, StoreError> {
+        let replica = fresh_id();
+        self.disputes.renewal = Renewal::UnderWay;
+        let is_durable = self.persist.renew(replica)?;
+        if is_durable {
+            self.take_renewed(replica);
+        } else {
+            self.is_urgent = true;
+        }
+        Ok(is_durable)
+    }
+
+    /// Takes in that the store goes by another id, durably.
+    pub(super) fn take_renewed(&mut self, replica: ReplicaId) {
+        let former = self.replica();
+        self.disputes.renewal = Renewal::NotNeeded;
+        self.disputes.renewals += 1;
+        self.endpoint.renew(self.clock.now(), replica);
+        self.disputes.replica.send_replace(replica);
+        warn!(%former, %replica, "another writer has used our id: this replica goes by another one");
+    }
+
+    fn start_dispute(&mut self) -> Result<bool, StoreError> {
+        let Some(dispute) = self.disputes.waiting.front() else { return Ok(false) };
+        let is_empty = self.endpoint.head(&dispute.document).is_none_or(|head| head.is_empty());
+        let stored = match is_empty {
+            // The store need not know it.
+            true => Some(Stored { snapshot: Snapshot::empty(), deltas: Vec::new() }),
+            false => self.persist.recall(&dispute.document)?,
+        };
+        let is_here = stored.is_some();
+        match stored {
+            Some(stored) => self.reissue(stored),
+            None => {
+                self.disputes.since = Some(Vec::new());
+                self.is_urgent = true;
+            }
+        }
+        Ok(is_here)
+    }
+
+    /// Takes in what the store holds of the first disputed document, and settles whose transactions are whose in it.
+    pub(super) fn reissue(&mut self, mut stored: Stored) {
+        let Some(dispute) = self.disputes.waiting.pop_front() else { return };
+        for write in self.disputes.since.take().unwrap_or_default() {
+            match write {
+                Write::Delta(delta) => stored.deltas.push(delta),
+                Write::Snapshot(snapshot) => stored = Stored { snapshot, deltas: Vec::new() },
+            }
+        }
+        let Dispute { document, replica, trail } = &dispute;
+        match self.endpoint.reissue(self.clock.now(), document, (*replica, trail), stored, fresh_id()) {
+            // What has come of it comes as an event.
+            Ok(()) => {}
+            Err(DisputeError::NotRenewed { .. }) => {
+                self.disputes.need_renewal();
+                if self.disputes.renewal != Renewal::NotNeeded {
+                    self.disputes.waiting.push_front(dispute);
+                    return;
+                }
+            }
+            Err(DisputeError::TheirsToSettle) => info!(%document, %replica, "the other writer gives way"),
+            Err(error) => warn!(%document, %replica, %error, "two histories under one id cannot be told apart"),
+        }
+        // It may have come into memory by this.
+        self.serve_waiting(&dispute.document);
+    }
+}
+
+/// Draws an id that nobody has used: never from a seed, which the other writer may have as well.
+fn fresh_id() -> ReplicaId {
+    ReplicaId::from_random_bytes(rand::random())
+}

@@ -1,0 +1,213 @@
+//! One id, two replicas: found out at first contact, repaired, and nothing lost.
+
+use crdt_core::{EditError, ReplicaId};
+use crdt_net::{DocumentHandle, MemoryStore, Options, Replica, Status, TransactError, WatchEvent};
+use crdt_store::Store;
+
+use crate::support::{converge, listen, until, within};
+
+const ONE_ID: ReplicaId = ReplicaId::from_u128(7);
+
+/// Opens a replica under the id that all of these tests are about.
+async fn open(storage: impl Into<crdt_net::Storage>) -> Replica {
+    let mut options = Options::default();
+    options.storage = storage.into();
+    options.replica = Some(ONE_ID);
+    options.redial_min_ms = 5;
+    options.redial_max_ms = 50;
+    within(Replica::open(options)).await.expect("free")
+}
+
+/// Puts what a store holds into another one, as if its memory had been copied.
+fn copy(store: &MemoryStore) -> MemoryStore {
+    let copy = MemoryStore::new();
+    let mut lease = copy.lease(store.replica().expect("was leased")).expect("new");
+    for document in store.documents() {
+        let stored = store.load(&document).expect("listed");
+        lease.replace(&document, stored.snapshot).expect("memory takes it");
+        for delta in &stored.deltas {
+            let _ = lease.append(&document, delta).expect("in order");
+        }
+    }
+    drop(lease);
+    copy
+}
+
+/// Writes an element, and counts it.
+async fn write(document: &DocumentHandle, element: &str) {
+    let element = element.to_owned();
+    let edit = document.transact(move |edit| {
+        edit.set("s").insert(element)?;
+        edit.counter("n").add(1)
+    });
+    within(edit).await.map_err(|error: TransactError<EditError>| error).expect("a valid edit");
+}
+
+async fn elements(document: &DocumentHandle) -> Vec<String> {
+    let snapshot = document.snapshot().await.expect("open");
+    let set = snapshot.root().set("s").expect("was written to");
+    let mut elements: Vec<String> = set.values().into_iter().map(|value| format!("{value:?}")).collect();
+    elements.sort();
+    assert_eq!(snapshot.root().counter("n"), Some(elements.len() as i128), "each counted once: {elements:?}");
+    elements
+}
+
+/// Waits until every replica has a link to so many others, and all their documents are the same there.
+async fn agree(replicas: &[&Replica], links: usize) {
+    let agrees = |status: &Status| {
+        status.links.len() == links
+            && status.links.iter().all(|link| link.documents == status.documents && link.in_sync == link.documents)
+    };
+    for replica in replicas {
+        until(replica, agrees).await;
+    }
+}
+
+/// Lets two replicas of one id find out; `stores` is where they keep their documents, with so many elements already.
+async fn meet_and_lose_nothing(stores: [MemoryStore; 2], common: usize, dialler: usize) {
+    let replicas = [open(stores[0].clone()).await, open(stores[1].clone()).await];
+    assert_eq!((replicas[0].id(), replicas[1].id()), (ONE_ID, ONE_ID));
+    let documents = [replicas[0].document("d").await.expect("open"), replicas[1].document("d").await.expect("open")];
+    let mut watches = [documents[0].watch().await.expect("open"), documents[1].watch().await.expect("open")];
+    for (number, document) in documents.iter().enumerate() {
+        for index in 0..3 + number {
+            write(document, &format!("{number} before {index}")).await;
+        }
+    }
+    let url = listen(&replicas[1 - dialler]).await;
+    replicas[dialler].connect(&url).await.expect("a valid URL");
+    agree(&[&replicas[0], &replicas[1]], 1).await;
+    let ids = [replicas[0].id(), replicas[1].id()];
+    assert_ne!(ids[0], ids[1]);
+    assert!(ids.contains(&ONE_ID), "one of them stays who it was");
+    converge(&[&documents[0], &documents[1]]).await;
+    assert_eq!(elements(&documents[0]).await.len(), common + 7);
+
+    // Who has given way says so, to the number.
+    let renewed = usize::from(ids[0] == ONE_ID);
+    let own = 3 + renewed as u64;
+    assert_eq!(replicas[renewed].status().await.expect("open").reissued, own);
+    assert_eq!(replicas[1 - renewed].status().await.expect("open").reissued, 0);
+    loop {
+        match within(watches[renewed].next()).await.expect("it is not closed") {
+            WatchEvent::Reissued { replica, heir, transactions } => {
+                assert_eq!((replica, heir, transactions), (ONE_ID, ids[renewed], own));
+                break;
+            }
+            event => assert!(matches!(event, WatchEvent::Changed { .. }), "{event:?}"),
+        }
+    }
+
+    for (number, document) in documents.iter().enumerate() {
+        write(document, &format!("{number} after")).await;
+    }
+    converge(&[&documents[0], &documents[1]]).await;
+    let written = elements(&documents[0]).await;
+    assert_eq!(written.len(), common + 9);
+
+    drop((documents, watches));
+    for replica in replicas {
+        within(replica.close()).await;
+    }
+    // Whoever still names the first id goes on under the one that was taken.
+    let replicas = [open(stores[0].clone()).await, open(stores[1].clone()).await];
+    assert_eq!([replicas[0].id(), replicas[1].id()], ids);
+    let documents = [replicas[0].document("d").await.expect("open"), replicas[1].document("d").await.expect("open")];
+    for (number, document) in documents.iter().enumerate() {
+        assert_eq!(elements(document).await, written);
+        write(document, &format!("{number} again")).await;
+    }
+    let url = listen(&replicas[1 - dialler]).await;
+    replicas[dialler].connect(&url).await.expect("a valid URL");
+    agree(&[&replicas[0], &replicas[1]], 1).await;
+    converge(&[&documents[0], &documents[1]]).await;
+    assert_eq!(elements(&documents[0]).await.len(), common + 11);
+    assert_eq!([replicas[0].id(), replicas[1].id()], ids, "settled for good");
+}
+
+#[tokio::test]
+async fn two_new_replicas_that_were_given_one_id_lose_nothing() {
+    for dialler in 0..2 {
+        meet_and_lose_nothing([MemoryStore::new(), MemoryStore::new()], 0, dialler).await;
+    }
+}
+
+#[tokio::test]
+async fn a_copy_and_its_original_keep_what_both_wrote_and_count_what_is_common_once() {
+    for dialler in 0..2 {
+        let original = MemoryStore::new();
+        let replica = open(original.clone()).await;
+        let document = replica.document("d").await.unwrap();
+        for index in 0..5 {
+            write(&document, &format!("common {index}")).await;
+        }
+        drop(document);
+        within(replica.close()).await;
+        let twin = copy(&original);
+        meet_and_lose_nothing([original, twin], 5, dialler).await;
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_meets_only_others_finds_out_from_them() {
+    let original = MemoryStore::new();
+    let (first, server) = (open(original.clone()).await, Replica::open(Options::default()).await.unwrap());
+    let url = listen(&server).await;
+    let (here, there) = (first.document("d").await.unwrap(), server.document("d").await.unwrap());
+    write(&here, "common").await;
+    first.connect(&url).await.unwrap();
+    converge(&[&here, &there]).await;
+    let twin = copy(&original);
+    write(&here, "first life").await;
+    converge(&[&here, &there]).await;
+    within(first.close()).await;
+
+    let second = open(twin).await;
+    let document = second.document("d").await.unwrap();
+    write(&document, "second life").await;
+    second.connect(&url).await.unwrap();
+    agree(&[&second, &server], 1).await;
+    assert_ne!(second.id(), ONE_ID);
+    converge(&[&document, &there]).await;
+    assert_eq!(elements(&there).await.len(), 3);
+
+    // The first life goes on, and all three meet.
+    let first = open(original).await;
+    assert_eq!(first.id(), ONE_ID);
+    let here = first.document("d").await.unwrap();
+    write(&here, "third").await;
+    let second_url = listen(&second).await;
+    first.connect(&url).await.unwrap();
+    first.connect(&second_url).await.unwrap();
+    agree(&[&first, &second, &server], 2).await;
+    converge(&[&here, &document, &there]).await;
+    assert_eq!(elements(&there).await.len(), 4);
+}
+
+#[tokio::test]
+async fn documents_at_rest_and_many_at_once_are_settled_too() {
+    let stores = [MemoryStore::new(), MemoryStore::new()];
+    let mut replicas = Vec::new();
+    for (number, store) in stores.iter().enumerate() {
+        let mut options = Options::default();
+        options.storage = store.clone().into();
+        options.replica = Some(ONE_ID);
+        (options.redial_min_ms, options.redial_max_ms) = (5, 50);
+        options.sync.resident_documents_max = 1;
+        let replica = Replica::open(options).await.unwrap();
+        for index in 0..20 {
+            let document = replica.document(&format!("d{index}")).await.unwrap();
+            write(&document, &format!("{number} in {index}")).await;
+        }
+        replicas.push(replica);
+    }
+    let url = listen(&replicas[0]).await;
+    replicas[1].connect(&url).await.unwrap();
+    agree(&[&replicas[0], &replicas[1]], 1).await;
+    for index in 0..20 {
+        let name = format!("d{index}");
+        let (here, there) = (replicas[0].document(&name).await.unwrap(), replicas[1].document(&name).await.unwrap());
+        converge(&[&here, &there]).await;
+        assert_eq!(elements(&here).await.len(), 2);
+    }
+}

@@ -1,0 +1,128 @@
+//! Twins: a store and its copy, opened as if each were the only one, find each other out.
+//!
+//! The witness notices a copy; here the operator has vouched for both, wrongly.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crdt_tests::process::Process;
+
+use crate::support::{Found, Scratch, copy, look, start};
+
+/// How much is written at a time.
+const WRITES: usize = 500;
+
+/// Opens a folder as if there were no other; returns under which id it goes.
+fn open(folder: &Path) -> (Process, String) {
+    let replica = start(folder, &["--vouched"]);
+    let said = replica.line().expect("it opens");
+    let id = said.strip_prefix("open ").and_then(|said| said.strip_suffix(" kept"));
+    let id = id.unwrap_or_else(|| panic!("it keeps its id: {said}")).to_owned();
+    (replica, id)
+}
+
+/// Makes a store with some content, and a copy of it.
+fn twins(scratch: &Scratch) -> [PathBuf; 2] {
+    let folders = [scratch.join("original"), scratch.join("copy")];
+    let (mut replica, _) = open(&folders[0]);
+    assert_eq!(replica.ask(&format!("write {WRITES} common")), format!("written {WRITES}"));
+    replica.ask("quit");
+    drop(replica);
+    copy(&folders[0], &folders[1]);
+    folders
+}
+
+fn id(replica: &mut Process) -> String {
+    replica.ask("id").replace("id ", "")
+}
+
+fn url(replica: &mut Process) -> String {
+    format!("ws://{}", replica.ask("listen").replace("listening ", ""))
+}
+
+/// Waits until all hold so many elements, closes them, and compares what their folders hold then.
+fn close_and_compare(replicas: &mut [&mut Process], folders: &[PathBuf], elements: usize) -> Vec<Found> {
+    for replica in &mut *replicas {
+        assert_eq!(replica.ask(&format!("hold {elements}")), format!("holds {elements}"));
+    }
+    for replica in replicas {
+        replica.ask("quit");
+        assert!(replica.rest().is_empty());
+    }
+    let found: Vec<Found> = folders.iter().map(|folder| look(folder)).collect();
+    for found in &found {
+        assert_eq!(found.elements().len(), elements);
+        assert_eq!(found.document.root().counter("n"), Some(elements as i128), "each counted once");
+    }
+    let bytes: BTreeSet<Vec<u8>> = found.iter().map(|found| found.document.encode()).collect();
+    assert_eq!(bytes.len(), 1, "all folders hold the same bytes");
+    found
+}
+
+#[test]
+fn a_store_and_its_copy_under_one_id_find_out_at_first_contact_and_lose_nothing() {
+    for dialler in 0..2 {
+        let scratch = Scratch::new(&format!("twins-{dialler}"));
+        let folders = twins(&scratch);
+        let ((one, id_before), (other, other_id)) = (open(&folders[0]), open(&folders[1]));
+        assert_eq!(id_before, other_id);
+        let mut replicas = [one, other];
+        for (number, replica) in replicas.iter_mut().enumerate() {
+            assert_eq!(replica.ask(&format!("write {WRITES} before-{number}")), format!("written {WRITES}"));
+        }
+        let url = url(&mut replicas[1 - dialler]);
+        replicas[dialler].ask(&format!("connect {url}"));
+        // Writes go on while they find out.
+        for (number, replica) in replicas.iter_mut().enumerate() {
+            replica.tell(&format!("write {WRITES} meanwhile-{number}"));
+        }
+        for replica in &replicas {
+            assert_eq!(replica.line().expect("it writes"), format!("written {WRITES}"));
+        }
+        let [one, other] = &mut replicas;
+        for replica in [&mut *one, &mut *other] {
+            assert_eq!(replica.ask(&format!("hold {}", 5 * WRITES)), format!("holds {}", 5 * WRITES));
+        }
+        let ids = [id(one), id(other)];
+        assert_ne!(ids[0], ids[1]);
+        close_and_compare(&mut [one, other], &folders, 5 * WRITES);
+
+        // What was settled is settled: both go on under these ids, and meet without another word about it.
+        let ((mut one, one_id), (mut other, other_id)) = (open(&folders[0]), open(&folders[1]));
+        assert_eq!([&one_id, &other_id], [&ids[0], &ids[1]]);
+        one.ask("write 10 after-0");
+        other.ask("write 10 after-1");
+        let url = self::url(&mut one);
+        other.ask(&format!("connect {url}"));
+        close_and_compare(&mut [&mut one, &mut other], &folders, 5 * WRITES + 20);
+    }
+}
+
+#[test]
+fn a_third_replica_that_knows_one_of_them_meets_both_and_loses_nothing() {
+    let scratch = Scratch::new("twins-and-a-third");
+    let [original, copied] = twins(&scratch);
+    let third = scratch.join("third");
+    let (mut server, _) = open(&third);
+    let server_url = url(&mut server);
+    let (mut one, _) = open(&original);
+    one.ask(&format!("connect {server_url}"));
+    one.ask(&format!("write {WRITES} one"));
+    server.ask(&format!("hold {}", 2 * WRITES));
+
+    let (mut other, _) = open(&copied);
+    other.ask(&format!("write {WRITES} other"));
+    let one_url = url(&mut one);
+    other.ask(&format!("connect {one_url}"));
+    other.ask(&format!("connect {server_url}"));
+    let all = 3 * WRITES;
+    for replica in [&mut one, &mut other, &mut server] {
+        assert_eq!(replica.ask(&format!("hold {all}")), format!("holds {all}"));
+    }
+    let ids: BTreeSet<String> = [&mut one, &mut other, &mut server].map(id).into();
+    assert_eq!(ids.len(), 3);
+    for (number, replica) in [&mut one, &mut other, &mut server].into_iter().enumerate() {
+        replica.ask(&format!("write 10 after-{number}"));
+    }
+    close_and_compare(&mut [&mut one, &mut other, &mut server], &[original, copied, third], all + 30);
+}
