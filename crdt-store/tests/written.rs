@@ -5,15 +5,15 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crdt_core::{Delta, Document, ReplicaId};
+use crdt_core::{Delta, Document};
 use crdt_store::{DiskOptions, DiskStore, Store};
 use redb::backends::InMemoryBackend;
 use redb::{BackendError, StorageBackend};
 
 /// A disk in memory that counts what is written to it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Disk {
-    inner: InMemoryBackend,
+    inner: Arc<InMemoryBackend>,
     written: Arc<AtomicU64>,
 }
 
@@ -85,4 +85,25 @@ fn a_small_write_does_not_write_a_layer_of_another_document_anew() {
             assert!(bytes < LAYER_BYTES as u64 / 4, "{bytes} bytes for a small write to {name}");
         }
     }
+}
+
+/// Each of the small deltas took a page of its own: the page before them was filled by the long one, that behind them by
+/// the long one of the next document.
+#[test]
+fn small_writes_behind_a_long_one_share_pages() {
+    const DOCUMENTS: usize = 50;
+    let disk = Disk::default();
+    let mut store = DiskStore::open_on(disk.clone(), DiskOptions::default()).expect("opens");
+    let mut documents: Vec<_> = (0..DOCUMENTS).map(|_| Document::new(store.replica())).collect();
+    for round in 0..40 {
+        for (number, document) in documents.iter_mut().enumerate() {
+            let value = "x".repeat(if round == 0 { 10_000 } else { 10 });
+            let delta = set(document, &format!("key {round}"), &value);
+            let _ = store.append(&number.to_string(), &delta).expect("continues");
+        }
+        store.sync().expect("takes it");
+    }
+    while store.compact().expect("nobody reads") {}
+    let each = disk.inner.len().expect("is there") / DOCUMENTS as u64;
+    assert!(each < 32 * 1024, "{each} bytes for a document of 16 KiB and 4 KiB");
 }

@@ -15,6 +15,10 @@ use super::table::{Tag, chunk_key, delta_key, seal, version_key};
 /// redb, whose pages are powers of two, would spend 128 KiB on a few bytes more.
 const CHUNK_BYTES_MAX: usize = 64 * 1024 - 256;
 
+/// The longest delta in a tail. A longer one has a page of redb to itself, and every short one that is put behind it then
+/// gets one too, whose neighbour stands in the way: 4 KiB for fifty bytes. So it becomes a layer at once.
+const TAIL_DELTA_BYTES_MAX: usize = 4096 - 64;
+
 /// The tables of one transaction, open.
 pub(super) struct Tables<'t> {
     meta: Table<'t, &'static [u8], &'static [u8]>,
@@ -92,7 +96,7 @@ impl<'t> Tables<'t> {
     }
 
     /// Puts deltas behind all that is held of a document, which then stands at `version`. Folds the tail into a
-    /// layer if it has become too long.
+    /// layer if it, or a delta in it, has become too long.
     pub(super) fn append(
         &mut self,
         row: &mut DocumentRow,
@@ -102,7 +106,8 @@ impl<'t> Tables<'t> {
     ) -> Result<(), Fault> {
         let encoded: Vec<Vec<u8>> = deltas.iter().map(|delta| delta.to_bytes()).collect();
         let added: u64 = encoded.iter().map(|bytes| bytes.len() as u64).sum();
-        if row.tail_bytes + added > tail_bytes_max {
+        let is_long = encoded.iter().any(|bytes| bytes.len() > TAIL_DELTA_BYTES_MAX);
+        if is_long || row.tail_bytes + added > tail_bytes_max {
             fold::fold(&mut self.deltas, &mut self.layers, row, (deltas, &encoded))?;
             return self.put_version(row, version.clone());
         }
