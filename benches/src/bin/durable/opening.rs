@@ -152,6 +152,12 @@ impl Filled {
     }
 }
 
+/// Times an opening in a runtime of its own, which ends when the last task has: a million entries that are still being freed
+/// would be in the way of the next.
+fn open_alone(filled: &Filled, loads: u64) -> Result<[f64; 2], Failed> {
+    runtime()?.block_on(filled.time_opening(loads))
+}
+
 /// Measures openings in turns, and then the bytes.
 pub(crate) fn measure(folder: &Path, plan: &Plan, report: &mut Report) -> Result<(), Failed> {
     let runtime = runtime()?;
@@ -165,12 +171,12 @@ pub(crate) fn measure(folder: &Path, plan: &Plan, report: &mut Report) -> Result
         let mut times: [Vec<f64>; 4] = Default::default();
         for _ in 0..plan.rounds {
             times[0].push(1e3 * filled.time_file()?);
-            let closed = runtime.block_on(filled.time_opening(0))?;
+            let closed = open_alone(filled, 0)?;
             times[1].push(1e3 * closed[0]);
             times[2].push(1e3 * closed[1]);
             // Whoever is killed has all of it in memory, as far as that holds it.
             memory::start("killed", &filled.folder, plan)?;
-            let killed = runtime.block_on(filled.time_opening(filled.documents.min(1_024) as u64))?;
+            let killed = open_alone(filled, filled.documents.min(1_024) as u64)?;
             times[3].push(1e3 * killed[0]);
         }
         let what = ["read the file", "open", "open and read every document", "open after a kill"];
