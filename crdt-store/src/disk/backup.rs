@@ -18,7 +18,7 @@ use super::files;
 use super::folder;
 use super::read;
 use super::row::IdentityRow;
-use super::table::{CHUNKS, DELTAS, DOCUMENTS, Tag, VERSIONS, unseal};
+use super::table::{CHUNKS, DELTAS, DOCUMENTS, LAYERS, Tag, VERSIONS, unseal};
 use super::write::Tables;
 
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
@@ -78,7 +78,8 @@ impl Backup {
             copy_table(source, DOCUMENTS, Tag::Document, &mut transaction.open_table(DOCUMENTS)?)?;
             copy_table(source, VERSIONS, Tag::Version, &mut transaction.open_table(VERSIONS)?)?;
             copy_table(source, CHUNKS, Tag::Chunk, &mut transaction.open_table(CHUNKS)?)?;
-            copy_table(source, DELTAS, Tag::Delta, &mut transaction.open_table(DELTAS)?)
+            copy_table(source, DELTAS, Tag::Delta, &mut transaction.open_table(DELTAS)?)?;
+            copy_table(source, LAYERS, Tag::Layer, &mut transaction.open_table(LAYERS)?)
         })?;
         target.close()
     }

@@ -19,8 +19,7 @@ use redb::Table;
 use super::fault::Fault;
 use super::read;
 use super::row::{DocumentRow, Layer};
-use super::table::delta_key;
-use super::write::put_delta;
+use super::table::{Tag, delta_key, seal};
 
 /// The longest layer that is made of more than one delta.
 pub(super) const LAYER_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -34,18 +33,21 @@ struct Run {
     bytes: u64,
 }
 
-/// Folds the tail of a document, and `staged` behind it, into layers; `opened` is the sequence of the first delta since the
-/// store was opened.
+/// A table of deltas: of the tail, or layers.
+type Deltas<'t> = Table<'t, &'static [u8; 16], &'static [u8]>;
+
+/// Folds the tail of a document, and `staged` behind it, which are deltas and their bytes, into layers; `opened` is the
+/// sequence of the first delta since the store was opened.
 pub(super) fn fold(
-    table: &mut Table<'_, &'static [u8; 16], &'static [u8]>,
+    deltas: &mut Deltas<'_>,
+    layers: &mut Deltas<'_>,
     row: &mut DocumentRow,
-    staged: &[Arc<Delta>],
-    encoded: &[Vec<u8>],
+    (staged, encoded): (&[Arc<Delta>], &[Vec<u8>]),
     opened: u64,
 ) -> Result<(), Fault> {
-    let tail = read::deltas(table, row.number, row.tail_start, row.tail_start..row.tail_end)?;
+    let tail = read::tail(deltas, row)?;
     for held in &tail {
-        table.remove(&delta_key(row.number, held.sequence))?;
+        deltas.remove(&delta_key(row.number, held.sequence))?;
     }
     let held = tail.into_iter().map(|held| Run { delta: held.delta, sequence: held.sequence, bytes: held.bytes });
     let staged = (row.tail_end..).zip(staged.iter().zip(encoded)).map(|(sequence, (delta, bytes))| Run {
@@ -58,7 +60,7 @@ pub(super) fn fold(
     row.tail_start = row.tail_end;
     row.tail_bytes = 0;
     for run in runs {
-        add_layer(table, row, run, opened)?;
+        add_layer(layers, row, run, opened)?;
     }
     Ok(())
 }
@@ -83,12 +85,7 @@ fn gather(deltas: impl Iterator<Item = Run>, opened: u64) -> Vec<Run> {
 }
 
 /// Writes a run as a layer, together with the layers before it that are not much longer.
-fn add_layer(
-    table: &mut Table<'_, &'static [u8; 16], &'static [u8]>,
-    row: &mut DocumentRow,
-    run: Run,
-    opened: u64,
-) -> Result<(), Fault> {
+fn add_layer(layers: &mut Deltas<'_>, row: &mut DocumentRow, run: Run, opened: u64) -> Result<(), Fault> {
     let Run { mut delta, sequence, .. } = run;
     let mut bytes = delta.to_bytes();
     while let Some(last) = row.layers.last().copied() {
@@ -98,16 +95,17 @@ fn add_layer(
             break;
         }
         let key = delta_key(row.number, last.sequence);
-        let mut before = read::delta(table, &key)?;
+        let mut before = read::layer(layers, &key)?;
         if before.coalesce(&delta).is_err() {
             break;
         }
-        table.remove(&key)?;
+        layers.remove(&key)?;
         row.layers.pop();
         bytes = before.to_bytes();
         delta = before;
     }
-    put_delta(table, row.number, sequence, &bytes)?;
+    let key = delta_key(row.number, sequence);
+    layers.insert(&key, seal(Tag::Layer, &key, &bytes).as_slice())?;
     row.layers.push(Layer { sequence, bytes: bytes.len() as u64 });
     Ok(())
 }

@@ -12,9 +12,9 @@ use super::fault::Fault;
 use super::row::{DocumentRow, IdentityRow, Totals, VersionRow};
 use super::row::{FORMAT_KEY, IDENTITY_KEY, TOTALS_KEY};
 use super::table::{CHECKSUM_BYTES, Tag, chunk_key, delta_key, unseal, version_key};
-use super::table::{CHUNKS, DELTAS, DOCUMENTS, META, VERSIONS};
+use super::table::{CHUNKS, DELTAS, DOCUMENTS, LAYERS, META, VERSIONS};
 
-/// A delta as it stands in the table.
+/// A delta as it stands in a table.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) sequence: u64,
@@ -119,8 +119,7 @@ fn folded_version(transaction: &ReadTransaction, row: &DocumentRow) -> Result<Ve
 /// Reads where a document stands, without its snapshot. O(bytes of the tail).
 pub(super) fn version(transaction: &ReadTransaction, row: &DocumentRow) -> Result<VersionVector, Fault> {
     let mut version = folded_version(transaction, row)?;
-    let table = transaction.open_table(DELTAS)?;
-    for held in deltas(&table, row.number, row.tail_start, row.tail_start..row.tail_end)? {
+    for held in tail(&transaction.open_table(DELTAS)?, row)? {
         held.delta.advance(&mut version);
     }
     Ok(version)
@@ -129,9 +128,8 @@ pub(super) fn version(transaction: &ReadTransaction, row: &DocumentRow) -> Resul
 /// Reads a snapshot and all deltas, and checks that they make up the version. O(bytes).
 pub(super) fn whole(transaction: &ReadTransaction, row: &DocumentRow) -> Result<Whole, Fault> {
     let snapshot = snapshot(transaction, row)?;
-    let table = transaction.open_table(DELTAS)?;
-    let held = deltas(&table, row.number, 0, row.sequences())?;
-    let (layers, tail) = held.split_at_checked(row.layers.len()).ok_or_else(|| Fault::damaged("a delta is missing"))?;
+    let layers = layers(&transaction.open_table(LAYERS)?, row)?;
+    let tail = tail(&transaction.open_table(DELTAS)?, row)?;
     let layers_fit = layers.iter().zip(&row.layers).all(|(held, layer)| held.bytes == layer.bytes);
     if !layers_fit || tail.iter().map(|held| held.bytes).sum::<u64>() != row.tail_bytes {
         return Err(Fault::damaged("the deltas of a document are not as long as its row says"));
@@ -145,7 +143,7 @@ pub(super) fn whole(transaction: &ReadTransaction, row: &DocumentRow) -> Result<
     if row.head.as_ref().is_some_and(|head| head.version() != version) {
         return Err(Fault::damaged("a document does not stand where its row says"));
     }
-    let deltas = held.into_iter().map(|held| Arc::new(held.delta)).collect();
+    let deltas = layers.into_iter().chain(tail).map(|held| Arc::new(held.delta)).collect();
     Ok(Whole { snapshot, deltas, version })
 }
 
@@ -166,35 +164,47 @@ fn snapshot(transaction: &ReadTransaction, row: &DocumentRow) -> Result<Snapshot
     Snapshot::decode(&bytes).map_err(|error| Fault::decode("a snapshot", error))
 }
 
-/// Reads the deltas of a document from `start` on, which must be exactly those expected.
-pub(super) fn deltas(
+/// Reads the tail of a document.
+pub(super) fn tail(
     table: &impl ReadableTable<&'static [u8; 16], &'static [u8]>,
+    row: &DocumentRow,
+) -> Result<Vec<Held>, Fault> {
+    held(table, Tag::Delta, row.number, row.tail())
+}
+
+fn layers(table: &impl ReadableTable<&'static [u8; 16], &'static [u8]>, row: &DocumentRow) -> Result<Vec<Held>, Fault> {
+    held(table, Tag::Layer, row.number, row.layers.iter().map(|layer| layer.sequence))
+}
+
+/// Reads what a table holds of a document, which must be exactly what is expected.
+fn held(
+    table: &impl ReadableTable<&'static [u8; 16], &'static [u8]>,
+    tag: Tag,
     number: u64,
-    start: u64,
     mut expected: impl Iterator<Item = u64>,
 ) -> Result<Vec<Held>, Fault> {
     let missing = || Fault::damaged("a delta is missing, or one is there that should not be");
     let mut found = Vec::new();
-    let range = delta_key(number, start)..=delta_key(number, u64::MAX);
+    let range = delta_key(number, 0)..=delta_key(number, u64::MAX);
     for entry in table.range::<&[u8; 16]>(&range.start()..=&range.end())? {
         let (key, value) = entry?;
         let sequence = expected.next().ok_or_else(missing)?;
         if *key.value() != delta_key(number, sequence) {
             return Err(missing());
         }
-        let payload = unseal(Tag::Delta, key.value(), value.value())?;
+        let payload = unseal(tag, key.value(), value.value())?;
         let delta = Delta::decode(payload).map_err(|error| Fault::decode("a delta", error))?;
         found.push(Held { sequence, bytes: (value.value().len() - CHECKSUM_BYTES) as u64, delta });
     }
     if expected.next().is_some() { Err(missing()) } else { Ok(found) }
 }
 
-/// Reads one delta that must be there.
-pub(super) fn delta(
+/// Reads one layer that must be there.
+pub(super) fn layer(
     table: &impl ReadableTable<&'static [u8; 16], &'static [u8]>,
     key: &[u8; 16],
 ) -> Result<Delta, Fault> {
     let value = table.get(key)?.ok_or_else(|| Fault::damaged("a layer is missing"))?;
-    let payload = unseal(Tag::Delta, key, value.value())?;
+    let payload = unseal(Tag::Layer, key, value.value())?;
     Delta::decode(payload).map_err(|error| Fault::decode("a layer", error))
 }

@@ -122,9 +122,9 @@ pub(super) struct DocumentRow {
 }
 
 impl DocumentRow {
-    /// Returns the sequences under which deltas must be found, in order.
-    pub(super) fn sequences(&self) -> impl Iterator<Item = u64> + '_ {
-        self.layers.iter().map(|layer| layer.sequence).chain(self.tail_start..self.tail_end)
+    /// Returns the sequences under which the deltas of the tail must be found, in order.
+    pub(super) fn tail(&self) -> std::ops::Range<u64> {
+        self.tail_start..self.tail_end
     }
 
     /// Tells whether there is anything whose version stands in a row of its own.

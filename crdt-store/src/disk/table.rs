@@ -17,8 +17,11 @@ pub(super) const DOCUMENTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition:
 pub(super) const VERSIONS: TableDefinition<'_, &[u8; 8], &[u8]> = TableDefinition::new("versions");
 /// Number, generation, index → a piece of the snapshot.
 pub(super) const CHUNKS: TableDefinition<'_, &[u8; 20], &[u8]> = TableDefinition::new("chunks");
-/// Number, sequence → a delta.
+/// Number, sequence → a delta of the tail.
 pub(super) const DELTAS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("deltas");
+/// Number, sequence → a layer. Not beside the tail: redb writes a leaf anew for every row that is put into it, and a leaf
+/// in which the tail of one document stands next to a layer of another is as long as that layer.
+pub(super) const LAYERS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("layers");
 
 /// Which table a checksum is for.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +31,7 @@ pub(super) enum Tag {
     Version = 3,
     Chunk = 4,
     Delta = 5,
+    Layer = 6,
 }
 
 /// The number of bytes before the payload of every value.
@@ -80,6 +84,7 @@ fn bad(tag: Tag) -> Fault {
         Tag::Version => "the version of a document",
         Tag::Chunk => "a piece of a snapshot",
         Tag::Delta => "a delta",
+        Tag::Layer => "a layer",
     };
     Fault::damaged(format!("{what} does not have the checksum it came with"))
 }

@@ -13,7 +13,7 @@ use super::fault::Fault;
 use super::overlay::Overlay;
 use super::read;
 use super::rows::{Limits, Rows, RowsError};
-use super::table::{CHUNKS, DELTAS, VERSIONS};
+use super::table::{CHUNKS, DELTAS, LAYERS, VERSIONS};
 
 /// The memory for pages while a file is checked.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
@@ -52,14 +52,15 @@ pub(super) fn rows(rows: &Rows) -> Result<Verified, Fault> {
     rows.read(|transaction| {
         let totals = read::totals(transaction)?;
         let mut found = Verified::default();
-        let (mut chunks, mut versions) = (0, 0);
+        let (mut tail, mut layers, mut chunks, mut versions) = (0, 0, 0, 0);
         for name in read::names(transaction, totals)? {
             let row = read::row(transaction, &name)?;
             if row.number >= totals.next_number {
                 return Err(Fault::damaged("a document has a number that was never given"));
             }
             found.documents += 1;
-            found.deltas += row.sequences().count() as u64;
+            tail += row.tail_end - row.tail_start;
+            layers += row.layers.len() as u64;
             found.snapshot_bytes += row.snapshot_bytes;
             found.delta_bytes += row.delta_bytes();
             chunks += u64::from(row.chunks);
@@ -69,7 +70,8 @@ pub(super) fn rows(rows: &Rows) -> Result<Verified, Fault> {
                 return Err(Fault::damaged("a document does not stand where its row says"));
             }
         }
-        check_count(transaction, [found.deltas, chunks, versions])?;
+        check_count(transaction, [tail, layers, chunks, versions])?;
+        found.deltas = tail + layers;
         Ok(found)
     })
 }
@@ -88,9 +90,10 @@ fn apply_all(whole: read::Whole) -> Result<Head, Fault> {
 }
 
 /// Checks that no table has a row that belongs to no document.
-fn check_count(transaction: &ReadTransaction, expected: [u64; 3]) -> Result<(), Fault> {
+fn check_count(transaction: &ReadTransaction, expected: [u64; 4]) -> Result<(), Fault> {
     let found = [
         transaction.open_table(DELTAS)?.len()?,
+        transaction.open_table(LAYERS)?.len()?,
         transaction.open_table(CHUNKS)?.len()?,
         transaction.open_table(VERSIONS)?.len()?,
     ];

@@ -8,12 +8,16 @@ use redb::{Table, WriteTransaction};
 use super::fault::Fault;
 use super::fold;
 use super::row::{DocumentRow, FORMAT, FORMAT_KEY, IDENTITY_KEY, IdentityRow, TOTALS_KEY, Totals, VersionRow};
-use super::table::{CHUNKS, DELTAS, DOCUMENTS, META, VERSIONS};
+use super::table::{CHUNKS, DELTAS, DOCUMENTS, LAYERS, META, VERSIONS};
 use super::table::{Tag, chunk_key, delta_key, seal, version_key};
 
 /// The longest piece of a snapshot in one row: with key, checksum and the header of a page it fills 64 KiB, where
 /// redb, whose pages are powers of two, would spend 128 KiB on a few bytes more.
 const CHUNK_BYTES_MAX: usize = 64 * 1024 - 256;
+
+/// The longest delta in a tail. A longer one has a page of redb to itself, and every short one that is put behind it then
+/// gets one too, whose neighbour stands in the way: 4 KiB for fifty bytes. So it becomes a layer at once.
+const TAIL_DELTA_BYTES_MAX: usize = 4096 - 64;
 
 /// The tables of one transaction, open.
 pub(super) struct Tables<'t> {
@@ -22,6 +26,7 @@ pub(super) struct Tables<'t> {
     versions: Table<'t, &'static [u8; 8], &'static [u8]>,
     chunks: Table<'t, &'static [u8; 20], &'static [u8]>,
     deltas: Table<'t, &'static [u8; 16], &'static [u8]>,
+    layers: Table<'t, &'static [u8; 16], &'static [u8]>,
 }
 
 impl<'t> Tables<'t> {
@@ -32,6 +37,7 @@ impl<'t> Tables<'t> {
             versions: transaction.open_table(VERSIONS)?,
             chunks: transaction.open_table(CHUNKS)?,
             deltas: transaction.open_table(DELTAS)?,
+            layers: transaction.open_table(LAYERS)?,
         })
     }
 
@@ -72,6 +78,7 @@ impl<'t> Tables<'t> {
         self.chunks.retain_in::<&[u8; 20], _>(chunks.start()..=chunks.end(), |_, _| false)?;
         let deltas = delta_key(number, 0)..=delta_key(number, u64::MAX);
         self.deltas.retain_in::<&[u8; 16], _>(deltas.start()..=deltas.end(), |_, _| false)?;
+        self.layers.retain_in::<&[u8; 16], _>(deltas.start()..=deltas.end(), |_, _| false)?;
 
         let bytes = snapshot.encode();
         row.generation += 1;
@@ -89,7 +96,7 @@ impl<'t> Tables<'t> {
     }
 
     /// Puts deltas behind all that is held of a document, which then stands at `version`. Folds the tail into a
-    /// layer if it has become too long, but not with what was there before the sequence `opened`.
+    /// layer if it, or a delta in it, has become too long, but not with what was there before the sequence `opened`.
     pub(super) fn append(
         &mut self,
         row: &mut DocumentRow,
@@ -99,26 +106,17 @@ impl<'t> Tables<'t> {
     ) -> Result<(), Fault> {
         let encoded: Vec<Vec<u8>> = deltas.iter().map(|delta| delta.to_bytes()).collect();
         let added: u64 = encoded.iter().map(|bytes| bytes.len() as u64).sum();
-        if row.tail_bytes + added > tail_bytes_max {
-            fold::fold(&mut self.deltas, row, deltas, &encoded, opened)?;
+        let is_long = encoded.iter().any(|bytes| bytes.len() > TAIL_DELTA_BYTES_MAX);
+        if is_long || row.tail_bytes + added > tail_bytes_max {
+            fold::fold(&mut self.deltas, &mut self.layers, row, (deltas, &encoded), opened)?;
             return self.put_version(row, version.clone());
         }
         for bytes in &encoded {
-            put_delta(&mut self.deltas, row.number, row.tail_end, bytes)?;
+            let key = delta_key(row.number, row.tail_end);
+            self.deltas.insert(&key, seal(Tag::Delta, &key, bytes).as_slice())?;
             row.tail_end += 1;
         }
         row.tail_bytes += added;
         Ok(())
     }
-}
-
-pub(super) fn put_delta(
-    table: &mut Table<'_, &'static [u8; 16], &'static [u8]>,
-    number: u64,
-    sequence: u64,
-    bytes: &[u8],
-) -> Result<(), Fault> {
-    let key = delta_key(number, sequence);
-    table.insert(&key, seal(Tag::Delta, &key, bytes).as_slice())?;
-    Ok(())
 }

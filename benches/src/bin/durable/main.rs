@@ -1,0 +1,114 @@
+//! What durability costs: transactions a second with 1, 8 and 64 writers against the bare syncs of the same disk, the
+//! time to open a replica against reading its file, bytes on disk, and memory with most documents at rest.
+//!
+//! How is a figure from a busy machine worth anything? What is compared runs in turns, a round of each after a round of
+//! each, so that a slow minute hits all of them; the median of the rounds is told with the least and the greatest. And no
+//! time counts before its result was checked: stores are opened again and must hold exactly what was acknowledged.
+//!
+//! ```sh
+//! cargo run --release -p crdt-benches --bin durable [-- --quick] [--json FILE] [--dir DIR]
+//! ```
+//!
+//! docs/benchmarks.md has figures, and what they are weak in.
+
+mod memory;
+mod opening;
+mod plan;
+mod report;
+mod syncs;
+mod writers;
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use plan::Plan;
+use report::Report;
+
+/// Why there are no figures: something failed, or a result was wrong.
+type Failed = Box<dyn Error + Send + Sync>;
+
+/// Measures what durability costs.
+#[derive(Parser)]
+struct Arguments {
+    /// Small and short, to see that it works: the figures mean nothing.
+    #[arg(long)]
+    quick: bool,
+    /// Also writes the figures to a file, one JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Where the stores are made, on the disk that is to be measured; a folder for temporary files unless given.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Measures only these.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    only: Vec<Measure>,
+    /// Plays one part of a measurement, in a process of its own.
+    #[arg(long, hide = true, num_args = 2, value_names = ["PART", "FOLDER"])]
+    child: Vec<String>,
+}
+
+/// One of the four questions.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Measure {
+    /// Durable transactions a second.
+    Writers,
+    /// The time to open a replica, and the bytes of its file.
+    Opening,
+    /// Memory with documents at rest.
+    Memory,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let plan = if arguments.quick { Plan::quick() } else { Plan::full() };
+    let outcome = match arguments.child.as_slice() {
+        [part, folder] => memory::play(part, Path::new(folder), &plan),
+        _ => measure(&arguments, &plan),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("durable: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(arguments: &Arguments, plan: &Plan) -> Result<(), Failed> {
+    let folder = match &arguments.dir {
+        Some(dir) => {
+            fs::create_dir_all(dir)?;
+            tempfile::tempdir_in(dir)?
+        }
+        None => tempfile::tempdir()?,
+    };
+    let is_wanted = |measure| arguments.only.is_empty() || arguments.only.contains(&measure);
+    let mut report = Report::default();
+    if is_wanted(Measure::Writers) {
+        writers::measure(&folder.path().join("writers"), plan, &mut report)?;
+    }
+    if is_wanted(Measure::Opening) {
+        opening::measure(&folder.path().join("opening"), plan, &mut report)?;
+    }
+    if is_wanted(Measure::Memory) {
+        memory::measure(&folder.path().join("memory"), plan, &mut report)?;
+    }
+    if let Some(path) = &arguments.json {
+        fs::write(path, report.to_json_lines())?;
+    }
+    Ok(())
+}
+
+/// Starts what replicas run on: as many threads as there are cores.
+fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Fails unless a result is right.
+fn ensure(is_right: bool, what: impl FnOnce() -> String) -> Result<(), Failed> {
+    if is_right { Ok(()) } else { Err(what().into()) }
+}
