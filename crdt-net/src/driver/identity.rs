@@ -187,3 +187,36 @@ impl Driver {
 fn fresh_id() -> ReplicaId {
     ReplicaId::from_random_bytes(rand::random())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_ids_are_taken_and_no_more() {
+        let mut disputes = Disputes::new(ReplicaId::from_u128(1));
+        disputes.renewals = RENEWALS_MAX - 1;
+        disputes.need_renewal();
+        assert_eq!(disputes.renewal, Renewal::Needed, "the last");
+        (disputes.renewal, disputes.renewals) = (Renewal::NotNeeded, RENEWALS_MAX);
+        disputes.need_renewal();
+        assert_eq!(disputes.renewal, Renewal::NotNeeded);
+    }
+
+    #[test]
+    fn only_what_is_written_to_a_document_that_is_being_read_is_kept() {
+        let document = |name| DocumentId::new(name).expect("a valid name");
+        let write = Write::Snapshot(Snapshot::empty());
+        let mut disputes = Disputes::new(ReplicaId::from_u128(1));
+        disputes.written(&document("d"), &write);
+        for name in ["d", "e"] {
+            disputes.push(Dispute { document: document(name), replica: ReplicaId::from_u128(1), trail: Vec::new() });
+        }
+        disputes.written(&document("d"), &write);
+        assert!(disputes.since.is_none(), "what is written before it is asked for is in the store's answer");
+        disputes.since = Some(Vec::new());
+        disputes.written(&document("e"), &write);
+        disputes.written(&document("d"), &write);
+        assert_eq!(disputes.since.map(|since| since.len()), Some(1));
+    }
+}
