@@ -285,11 +285,25 @@ impl Store for DiskStore {
         if replica == row.replica {
             return Ok(());
         }
-        row.former.push(std::mem::replace(&mut row.replica, replica));
+        let left = std::mem::replace(&mut row.replica, replica);
+        row.former.push(left);
+        row.disputed.push(left);
         self.rows.set_identity(row).map_err(Fault::into_store_error)?;
         self.identity = Identity::of(self.rows.identity(), self.identity.renewed);
         info!(%replica, "the store goes by another id");
         Ok(())
+    }
+
+    fn disputed(&self) -> Vec<ReplicaId> {
+        self.rows.identity().disputed.clone()
+    }
+
+    fn note_settled(&mut self, document: &str, replica: ReplicaId) -> Result<(), StoreError> {
+        self.rows.note_settled(document, replica).map_err(Fault::into_store_error)
+    }
+
+    fn settled(&self) -> Result<Vec<(Arc<str>, ReplicaId)>, StoreError> {
+        self.rows.settled().map_err(Fault::into_store_error)
     }
 
     fn documents(&self) -> Result<Vec<Arc<str>>, StoreError> {

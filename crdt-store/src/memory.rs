@@ -5,7 +5,7 @@
 //! snapshot of the live document, which is O(1) to take and shares its tables. Folding the deltas
 //! in here was rejected: it would build a second copy of every document.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crdt_core::{Delta, Head, ReplicaId, Snapshot, VersionVector};
@@ -59,6 +59,8 @@ impl MemoryStore {
         let shared = Shared {
             replica: None,
             former: Vec::new(),
+            disputed: Vec::new(),
+            settled: BTreeSet::new(),
             is_leased: false,
             delta_bytes_max: bytes,
             documents: BTreeMap::new(),
@@ -146,10 +148,29 @@ impl Store for Lease {
     fn renew(&mut self, replica: ReplicaId) -> Result<(), StoreError> {
         if replica != self.replica {
             let mut shared = self.store.lock();
-            shared.former.push(std::mem::replace(&mut self.replica, replica));
+            let left = std::mem::replace(&mut self.replica, replica);
+            shared.former.push(left);
+            shared.disputed.push(left);
             shared.replica = Some(replica);
         }
         Ok(())
+    }
+
+    fn disputed(&self) -> Vec<ReplicaId> {
+        self.store.lock().disputed.clone()
+    }
+
+    fn note_settled(&mut self, document: &str, replica: ReplicaId) -> Result<(), StoreError> {
+        let mut shared = self.store.lock();
+        if let Some((name, _)) = shared.documents.get_key_value(document) {
+            let name = Arc::clone(name);
+            shared.settled.insert((name, replica));
+        }
+        Ok(())
+    }
+
+    fn settled(&self) -> Result<Vec<(Arc<str>, ReplicaId)>, StoreError> {
+        Ok(self.store.lock().settled.iter().cloned().collect())
     }
 
     fn documents(&self) -> Result<Vec<Arc<str>>, StoreError> {
@@ -229,6 +250,10 @@ struct Shared {
     replica: Option<ReplicaId>,
     /// Whose dots the documents hold as well, oldest first.
     former: Vec<ReplicaId>,
+    /// Those of them that others have used as well.
+    disputed: Vec<ReplicaId>,
+    /// In which documents it is settled whose dots of a disputed id are whose.
+    settled: BTreeSet<(Arc<str>, ReplicaId)>,
     is_leased: bool,
     delta_bytes_max: usize,
     documents: BTreeMap<Arc<str>, Held>,

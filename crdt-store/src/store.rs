@@ -28,11 +28,27 @@ pub trait Store: Debug + Send {
     fn former(&self) -> Vec<ReplicaId>;
 
     /// Lets the store go by another id from here on, which nobody may have used; durable when it returns, whatever is
-    /// staged, which stays so. The id before joins the [former](Self::former) ones. Nothing happens if it goes by that id already.
+    /// staged, which stays so. The id before joins the [former](Self::former) ones and the [disputed](Self::disputed) ones. Nothing happens if it goes by that id already.
     ///
     /// # Errors
     /// [`StoreError`]; which id it goes by shows when the store is opened again.
     fn renew(&mut self, replica: ReplicaId) -> Result<(), StoreError>;
+
+    /// Lists the former ids that the store has [left](Self::renew) because another writer used them as well.
+    fn disputed(&self) -> Vec<ReplicaId>;
+
+    /// Stages a note that it is settled in a document whose dots are whose under a [disputed](Self::disputed) id.
+    /// Forgotten if there is no such document.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is staged.
+    fn note_settled(&mut self, document: &str, replica: ReplicaId) -> Result<(), StoreError>;
+
+    /// Lists what was [noted as settled](Self::note_settled), sorted by document. O(documents) if any id is disputed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn settled(&self) -> Result<Vec<(Arc<str>, ReplicaId)>, StoreError>;
 
     /// Lists the documents held, sorted by name.
     ///

@@ -393,6 +393,38 @@ fn another_id_is_kept_and_former_ones_are_listed_in_order() {
 }
 
 #[test]
+fn ids_that_were_left_are_disputed_and_what_is_settled_of_them_is_kept() {
+    let (b, c) = (ReplicaId::from_u128(2), ReplicaId::from_u128(3));
+    on_each(|bench| {
+        let mut store = bench.open();
+        assert_eq!((store.disputed(), store.settled().expect("is read")), (vec![], vec![]));
+        let (mut one, mut other) = (Document::new(A), Document::new(A));
+        let _ = store.append("one", &edit(&mut one, 1)).expect("continues");
+        let _ = store.append("other", &edit(&mut other, 1)).expect("continues");
+        store.sync().expect("is written");
+        store.renew(b).expect("is written");
+        store.renew(c).expect("is written");
+        store.note_settled("none", A).expect("forgotten: there is no such document");
+        store.note_settled("one", A).expect("is staged");
+        store.note_settled("one", A).expect("is staged");
+        // A note outlives what is written behind it, also another content.
+        store.replace("one", one.snapshot()).expect("is staged");
+        let _ = store.append("one", &edit(&mut one, 2)).expect("continues");
+        let settled = |store: &dyn Store| -> Vec<(String, ReplicaId)> {
+            let settled = store.settled().expect("is read").into_iter();
+            settled.map(|(document, replica)| (document.to_string(), replica)).collect()
+        };
+        let expected = vec![("one".to_owned(), A)];
+        assert_eq!((store.disputed(), settled(&*store)), (vec![A, b], expected.clone()));
+        store.sync().expect("is written");
+        drop(store);
+        let store = bench.open();
+        assert_eq!((store.disputed(), settled(&*store)), (vec![A, b], expected));
+        assert!(loaded(&*store, "one") == one && loaded(&*store, "other") == other);
+    });
+}
+
+#[test]
 fn what_is_staged_outlives_another_id() {
     // Another one than `loaded` replays under.
     let renewed = ReplicaId::from_u128(3);

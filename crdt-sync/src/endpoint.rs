@@ -63,6 +63,8 @@ pub struct Endpoint {
     opened_as: ReplicaId,
     /// Under which ids this store was written before, in order.
     former: Vec<ReplicaId>,
+    /// Those of them that others have used as well.
+    disputed_ids: Vec<ReplicaId>,
     /// Documents in which it is not settled whose dots are whose under an id that was ours until somebody else turned
     /// out to use it.
     unsettled: BTreeSet<(DocumentIndex, ReplicaId)>,
@@ -101,6 +103,7 @@ impl Endpoint {
             replica,
             opened_as: replica,
             former: Vec::new(),
+            disputed_ids: Vec::new(),
             unsettled: BTreeSet::new(),
             is_renewing: false,
             disputed: BTreeMap::new(),
@@ -126,6 +129,14 @@ impl Endpoint {
     #[must_use]
     pub fn with_former(mut self, former: impl IntoIterator<Item = ReplicaId>) -> Self {
         self.former.extend(former);
+        self
+    }
+
+    /// Says which of the former ids others have used as well. In every document that is opened from here on and has
+    /// transactions under one of them it is not settled whose they are, until [`settled`](Self::settled) says so.
+    #[must_use]
+    pub fn with_disputed(mut self, disputed: impl IntoIterator<Item = ReplicaId>) -> Self {
+        self.disputed_ids.extend(disputed);
         self
     }
 
@@ -264,6 +275,7 @@ impl Endpoint {
     fn add(&mut self, id: &DocumentId, known: Known) -> Result<DocumentIndex, OpenError> {
         let index = self.documents.add(id, self.replica, known, self.config.documents_max)?;
         self.truncate_opened(index);
+        self.dispute_opened(index);
         for link in self.links() {
             if let Some(session) = self.sessions.get_mut(&link).filter(|_| !is_planted(Bug::LateDocument)) {
                 session.open(index);

@@ -59,6 +59,16 @@ pub enum Output {
         /// What the peer knows of its history: (counter, chain hash), ascending.
         trail: Vec<(u64, u64)>,
     },
+    /// It is settled in this document whose dots are whose under an id that was used twice.
+    ///
+    /// Note it in the store, behind what was asked for before, and hand it to [`Endpoint::settled`](crate::Endpoint::settled) when the document is
+    /// opened again.
+    Settled {
+        /// Which document.
+        document: DocumentId,
+        /// Which id.
+        replica: ReplicaId,
+    },
     /// Send this as one binary message.
     ///
     /// While a link takes no more bytes, do not feed what it receives either: acknowledgements

@@ -109,7 +109,7 @@ fn carry_out(endpoint: &mut Endpoint) -> Done {
             Some(Output::Transmit { bytes, .. }) => done.sent.push(bytes),
             Some(Output::Close { reason, .. }) => done.closed = Some(reason),
             Some(Output::Load { .. } | Output::Rested { .. }) => panic!("two documents fit in memory"),
-            Some(Output::Renew | Output::Disputed { .. }) => {}
+            Some(Output::Renew | Output::Disputed { .. } | Output::Settled { .. }) => {}
             Some(Output::Event(_)) => {}
             None => return done,
         }

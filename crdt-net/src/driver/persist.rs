@@ -179,6 +179,19 @@ impl Persist {
         }
     }
 
+    /// Notes that it is settled in a document whose dots are whose under a former id that others have used.
+    pub(super) fn note_settled(&mut self, document: DocumentId, replica: ReplicaId) -> Result<(), StoreError> {
+        match &mut self.way {
+            Way::Inline(inline) => inline.store.note_settled(document.as_str(), replica),
+            Way::Thread(thread) => {
+                if !self.is_finished {
+                    thread.note_settled(document, replica);
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Has everything taken so far made durable. Returns the last ticket of it if that is so already,
     /// else [`done`](Self::done) will.
     pub(super) fn commit(&mut self) -> Result<Option<Ticket>, StoreError> {

@@ -108,6 +108,7 @@ impl Driver {
             Output::Rested { document, head } => self.persist.note_head(document, head)?,
             Output::Renew => self.disputes.need_renewal(),
             Output::Disputed { document, replica, trail } => self.disputes.push(Dispute { document, replica, trail }),
+            Output::Settled { document, replica } => self.persist.note_settled(document, replica)?,
             Output::Transmit { link, bytes } => self.transmit(link, bytes),
             Output::Close { link, reason, status } => self.close_link(link, reason, &status),
             Output::Event(event) => self.tell(event),

@@ -142,7 +142,7 @@ pub(super) fn fresh_identity(options: &DiskOptions) -> io::Result<IdentityRow> {
         Some(replica) => replica,
         None => ReplicaId::from_random_bytes(random()?),
     };
-    Ok(IdentityRow { replica, seal: random()?, is_backup: false, former: Vec::new() })
+    Ok(IdentityRow { replica, seal: random()?, is_backup: false, former: Vec::new(), disputed: Vec::new() })
 }
 
 pub(super) fn random() -> io::Result<Seal> {

@@ -31,16 +31,18 @@ pub(super) struct IdentityRow {
     pub(super) is_backup: bool,
     /// Oldest first.
     pub(super) former: Vec<ReplicaId>,
+    /// Those of them that were left because others used them as well.
+    pub(super) disputed: Vec<ReplicaId>,
 }
 
 impl IdentityRow {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(34 + 16 * self.former.len());
+        let mut out = Vec::with_capacity(35 + 16 * (self.former.len() + self.disputed.len()));
         out.put_replica(self.replica);
         out.put_bytes(&self.seal);
         out.put_u8(self.is_backup.into());
-        out.put_varint(self.former.len() as u64);
-        self.former.iter().for_each(|former| out.put_replica(*former));
+        put_replicas(&mut out, &self.former);
+        put_replicas(&mut out, &self.disputed);
         out
     }
 
@@ -55,13 +57,22 @@ impl IdentityRow {
                 1 => true,
                 tag => return Err(DecodeError::Unknown { what: WHAT, tag }),
             };
-            let count = reader.count(16, WHAT)?;
-            let former = (0..count).map(|_| reader.replica(WHAT)).collect::<Result<_, _>>()?;
+            let (former, disputed) = (replicas(&mut reader, WHAT)?, replicas(&mut reader, WHAT)?);
             reader.finish()?;
-            Ok(Self { replica, seal, is_backup, former })
+            Ok(Self { replica, seal, is_backup, former, disputed })
         };
         read().map_err(|error| Fault::decode(WHAT, error))
     }
+}
+
+fn put_replicas(out: &mut Vec<u8>, replicas: &[ReplicaId]) {
+    out.put_varint(replicas.len() as u64);
+    replicas.iter().for_each(|replica| out.put_replica(*replica));
+}
+
+fn replicas(reader: &mut Reader<'_>, what: &'static str) -> Result<Vec<ReplicaId>, DecodeError> {
+    let count = reader.count(16, what)?;
+    (0..count).map(|_| reader.replica(what)).collect()
 }
 
 /// What changes with every commit.
@@ -117,6 +128,8 @@ pub(super) struct DocumentRow {
     /// The sequence behind the last.
     pub(super) tail_end: u64,
     pub(super) tail_bytes: u64,
+    /// Disputed ids under which it is settled whose dots are whose.
+    pub(super) settled: Vec<ReplicaId>,
     /// Where all of that leaves the document, if it was noted.
     pub(super) head: Option<Head>,
 }
@@ -151,6 +164,7 @@ impl DocumentRow {
         out.put_varint(self.tail_start);
         out.put_varint(self.tail_end);
         out.put_varint(self.tail_bytes);
+        put_replicas(&mut out, &self.settled);
         if let Some(head) = &self.head {
             head.frontier.encode(&mut out);
             out.put_bytes(&head.digest.0.to_le_bytes());
@@ -171,9 +185,21 @@ impl DocumentRow {
                 layers.push(Layer { sequence: reader.varint(WHAT)?, bytes: reader.varint(WHAT)? });
             }
             let [tail_start, tail_end, tail_bytes] = [reader.varint(WHAT)?, reader.varint(WHAT)?, reader.varint(WHAT)?];
+            let settled = replicas(&mut reader, WHAT)?;
             let head = if reader.rest().is_empty() { None } else { Some(decode_head(&mut reader)?) };
             reader.finish()?;
-            Ok(Self { number, generation, chunks, snapshot_bytes, layers, tail_start, tail_end, tail_bytes, head })
+            Ok(Self {
+                number,
+                generation,
+                chunks,
+                snapshot_bytes,
+                layers,
+                tail_start,
+                tail_end,
+                tail_bytes,
+                settled,
+                head,
+            })
         };
         read().map_err(|error| Fault::decode(WHAT, error))
     }

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crdt_core::{Delta, Head, Snapshot, VersionVector};
+use crdt_core::{Delta, Head, ReplicaId, Snapshot, VersionVector};
 use redb::{ReadTransaction, StorageBackend};
 
 use super::base::Base;
@@ -48,7 +48,7 @@ struct Touched {
     /// The sequence of the first delta that was written since the document was touched, which is since the store was
     /// opened unless very many were.
     opened: u64,
-    /// The head in the row is not durable yet.
+    /// What is noted in the row is not durable yet.
     has_note: bool,
     /// Staged deltas included.
     version: VersionVector,
@@ -180,6 +180,35 @@ impl Rows {
             touched.has_note = true;
         }
         Ok(())
+    }
+
+    pub(super) fn note_settled(&mut self, name: &str, replica: ReplicaId) -> Result<(), Fault> {
+        if self.base.has_failed() {
+            return Err(Fault::Poisoned);
+        }
+        if self.touched.contains_key(name) || self.names.contains(name) {
+            let touched = self.touch(name)?;
+            if !touched.row.settled.contains(&replica) {
+                touched.row.settled.push(replica);
+                touched.has_note = true;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn settled(&self) -> Result<Vec<(Arc<str>, ReplicaId)>, Fault> {
+        let mut settled = Vec::new();
+        if self.identity.disputed.is_empty() {
+            return Ok(settled);
+        }
+        for name in self.names()? {
+            let replicas = match self.touched.get(&name) {
+                Some(touched) => touched.row.settled.clone(),
+                None => self.base.read(|transaction| read::row(transaction, &name))?.settled,
+            };
+            settled.extend(replicas.into_iter().map(|replica| (Arc::clone(&name), replica)));
+        }
+        Ok(settled)
     }
 
     pub(super) fn load(&self, name: &str) -> Result<Option<Stored>, Fault> {

@@ -18,17 +18,19 @@
 //! A document in which nobody remembers that is left as it is, under the old id, and every peer that shows more of it is
 //! refused, as if the id were still our own: taken in, theirs would cover ours.
 //!
+//! What is not settled when a process ends must be settled by the next: the store keeps which ids were left because others
+//! used them, and in which documents that is settled ([`Output::Settled`]).
+//!
 //! What was written since goes by another id ([`Snapshot::reissued`]), and every link ends: whatever peers were known
 //! to have, they were known to have by other names.
 //!
 //! Deliberately absent:
 //!
 //! - Taking back what third parties have got of the branch under the old name before anybody noticed. They report
-//!   the conflict for that document, as everybody did before.
+//!   the conflict for that document, as everybody did before. So it may be when both have spread, or when a process that was
+//!   started again takes it that all it had written before has.
 //! - Two first transactions behind the fork that are the same to the byte (one counter, one amount): their chains are
 //!   equal, so they are one transaction, counted once.
-//! - What is not settled yet is forgotten when the process ends. What was written under an id that is not ours any more then
-//!   stays under it, and the conflict stays reported.
 
 use std::collections::btree_map::Entry;
 
@@ -104,9 +106,10 @@ impl Endpoint {
         }
         let former = std::mem::replace(&mut self.replica, replica);
         self.former.push(former);
-        // Where we have written nothing, all that anybody shows is the other's.
-        let ours = self.documents.iter().filter(|open| open.counter(former) > 0);
-        self.unsettled.extend(ours.map(|open| (open.index(), former)));
+        self.disputed_ids.push(former);
+        for index in self.documents.indices() {
+            self.dispute_under(index, former);
+        }
         self.documents.renew(replica);
         self.restart_links();
     }
@@ -154,6 +157,7 @@ impl Endpoint {
         let open = self.documents.at_mut(index).ok_or(DisputeError::Unknown)?;
         let (opened, spread) = (open.opened(), open.spread());
         let here = open.document().ok_or(DisputeError::Unknown)?.snapshot();
+        let document = open.id().clone();
         let ours = (replica == self.opened_as).then_some(opened);
         let openings: Vec<u64> = ours.into_iter().chain(rival.map(|rival| rival.opened)).collect();
         let at_fork = match here.version().counter(replica) {
@@ -171,15 +175,38 @@ impl Endpoint {
             let heir = if here.version().counter(self.replica) == 0 { self.replica } else { fresh };
             let reissued = here.reissued(replica, &at_fork, heir)?;
             let transactions = reissued.version().counter(heir);
-            let document = open.id().clone();
             if let Some(taken) = open.replace(self.replica, reissued) {
                 self.persist(index, taken, Source::Local, None);
             }
-            self.emit(Event::Reissued { document, replica, heir, transactions });
+            self.emit(Event::Reissued { document: document.clone(), replica, heir, transactions });
         }
-        self.unsettled.remove(&(index, replica));
+        if self.unsettled.remove(&(index, replica)) {
+            self.outputs.push_back(Output::Settled { document, replica });
+        }
         self.restart_links();
         Ok(())
+    }
+
+    /// Takes in that it was settled, in an earlier life, whose dots are whose in a document under a
+    /// [disputed](Self::with_disputed) id: what the store has kept of an [`Output::Settled`].
+    pub fn settled(&mut self, id: &DocumentId, replica: ReplicaId) {
+        if let Some(index) = self.documents.index(id) {
+            self.unsettled.remove(&(index, replica));
+        }
+    }
+
+    /// A document has come out of a store that has gone by ids that others have used as well.
+    pub(super) fn dispute_opened(&mut self, index: DocumentIndex) {
+        for disputed in self.disputed_ids.clone() {
+            self.dispute_under(index, disputed);
+        }
+    }
+
+    fn dispute_under(&mut self, index: DocumentIndex, replica: ReplicaId) {
+        // Where we have written nothing, all that anybody shows is the other's.
+        if self.documents.at(index).is_some_and(|open| open.counter(replica) > 0) {
+            self.unsettled.insert((index, replica));
+        }
     }
 
     fn restart_links(&mut self) {

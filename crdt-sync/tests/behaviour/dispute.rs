@@ -223,6 +223,41 @@ fn who_ends_a_document_before_it_was_offered_is_told_all_the_same() {
 }
 
 #[test]
+fn what_is_not_settled_when_a_process_ends_is_settled_by_the_next() {
+    let mut network = Network::new(2);
+    let wire = network.connect(0, 1);
+    write(&mut network, 1, "common");
+    network.run();
+    network.cut(wire);
+    let twin = copy(&mut network, 1);
+    write(&mut network, 1, "one");
+    write(&mut network, twin, "other");
+    network.run();
+    meet(&mut network, 1, 0);
+    // It takes another id, for it has met the first; and ends before it has met anybody who holds what that wrote.
+    let now = network.now;
+    network.nodes[twin].endpoint.renew(now, replica(77));
+    network.drain(twin);
+    network.nodes[twin].disputed.push(replica(2));
+    network.restart(twin, Config::default());
+    meet(&mut network, twin, 0);
+    assert_eq!(network.nodes[twin].settled, [(id("d"), replica(2))]);
+    meet(&mut network, 1, 0);
+    assert_all_hold(&network, &elements(&["common", "one", "other"]));
+    // What is settled stays so: what the first goes on to write is its own, and nothing to be disputed.
+    write(&mut network, 1, "one more");
+    network.restart(twin, Config::default());
+    meet(&mut network, 1, 0);
+    let reissued = |network: &Network| network.events().filter(|event| matches!(event, Event::Reissued { .. })).count();
+    let before = (reissued(&network), network.nodes[twin].closes.len());
+    let wire = network.connect(twin, 0);
+    network.run();
+    assert_eq!((reissued(&network), network.nodes[twin].closes.len()), before);
+    assert!(network.wires.contains_key(&wire));
+    assert_all_hold(&network, &elements(&["common", "one", "other", "one more"]));
+}
+
+#[test]
 fn a_conflict_that_nobody_remembers_the_cause_of_stays_reported_and_harms_nothing() {
     let mut network = Network::with_config(2, || {
         let mut config = Config::default();
@@ -296,6 +331,12 @@ fn whoever_meets_first_nothing_of_either_life_is_lost() {
             meet(&mut network, one, other);
             let node = draw(&mut state, 3);
             add(&mut network, node);
+            network.run();
+            // Who is restarted under the disputed id does not know any more who may hold what it wrote.
+            let goes_by_it = network.nodes[node].endpoint.replica() == replica(2);
+            if draw(&mut state, 3) == 0 && !goes_by_it {
+                network.restart(node, Config::default());
+            }
         }
         for _ in 0..4 {
             for (one, other) in [(0, 1), (1, twin), (0, twin)] {

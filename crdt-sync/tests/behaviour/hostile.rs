@@ -236,7 +236,7 @@ fn a_hundred_thousand_mutated_frames_neither_panic_nor_fill_the_memory() {
                 Output::Transmit { bytes, .. } => sent_bytes += bytes.len(),
                 Output::Load { .. } | Output::Rested { .. } => panic!("few documents are open"),
                 // Whoever is asked to take another id need not: peers go on refusing it.
-                Output::Event(_) | Output::Renew | Output::Disputed { .. } => {}
+                Output::Event(_) | Output::Renew | Output::Disputed { .. } | Output::Settled { .. } => {}
             }
         }
     }

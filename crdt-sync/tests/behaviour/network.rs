@@ -53,6 +53,9 @@ pub(crate) struct Node {
     pub(crate) settles: bool,
     /// What it is asked to settle: all of its identity, or that of a document.
     disputes: VecDeque<Option<Dispute>>,
+    /// What a store keeps of that: ids that were left, and in which documents it is settled whose dots are whose.
+    pub(crate) disputed: Vec<ReplicaId>,
+    pub(crate) settled: Vec<(DocumentId, ReplicaId)>,
 }
 
 struct Dispute {
@@ -128,6 +131,8 @@ impl Network {
             rested: Vec::new(),
             settles: false,
             disputes: VecDeque::new(),
+            disputed: Vec::new(),
+            settled: Vec::new(),
         });
         self.nodes.len() - 1
     }
@@ -231,7 +236,8 @@ impl Network {
         let Some(dispute) = self.nodes[node].disputes.pop_front() else { return false };
         self.ids += 2;
         let (renewed, fresh) = (replica(self.ids), replica(self.ids + 1));
-        let Node { endpoint, store, .. } = &mut self.nodes[node];
+        let Node { endpoint, store, disputed, .. } = &mut self.nodes[node];
+        let former = endpoint.replica();
         match dispute {
             None => endpoint.renew(self.now, renewed),
             Some(Dispute { document, replica, trail }) => {
@@ -246,6 +252,9 @@ impl Network {
                     let _ = reissue(endpoint);
                 }
             }
+        }
+        if endpoint.replica() != former {
+            disputed.push(former);
         }
         self.drain(node);
         true
@@ -349,6 +358,7 @@ impl Network {
                 Output::Disputed { document, replica, trail } => {
                     self.nodes[node].disputes.push_back(Some(Dispute { document, replica, trail }));
                 }
+                Output::Settled { document, replica } => self.nodes[node].settled.push((document, replica)),
                 Output::Transmit { link, bytes } => self.transmit(node, link, bytes),
                 Output::Close { link, reason, .. } => {
                     self.nodes[node].closes.push((link, reason));
@@ -445,14 +455,19 @@ impl Network {
         for wire in wires {
             self.cut(wire);
         }
-        let replica = self.nodes[node].endpoint.replica();
-        let mut endpoint = Endpoint::new(replica, config);
-        for (id, stored) in &self.nodes[node].store {
+        let node = &mut self.nodes[node];
+        let endpoint = Endpoint::new(node.endpoint.replica(), config);
+        let mut endpoint = endpoint.with_former(node.disputed.clone()).with_disputed(node.disputed.clone());
+        for (id, stored) in &node.store {
             endpoint.open(self.now, id, Some(stored.clone())).unwrap();
         }
-        self.nodes[node].endpoint = endpoint;
-        self.nodes[node].waiting.clear();
-        self.nodes[node].asked.clear();
+        for (id, replica) in &node.settled {
+            endpoint.settled(id, *replica);
+        }
+        node.endpoint = endpoint;
+        node.waiting.clear();
+        node.asked.clear();
+        node.disputes.clear();
     }
 }
 

@@ -164,7 +164,7 @@ impl Node {
                     let stored = self.store.get(&document).expect("what was put to rest is in the store").clone();
                     self.endpoint.loaded(now, &document, stored).expect("and what was stored in order opens");
                 }
-                Some(Output::Rested { .. } | Output::Renew | Output::Disputed { .. }) => {}
+                Some(Output::Rested { .. } | Output::Renew | Output::Disputed { .. } | Output::Settled { .. }) => {}
                 Some(Output::Close { link, reason, .. }) => sent.push(Sent::Close(link, reason)),
                 Some(Output::Event(event)) => self.events.push(event),
                 None => return sent,

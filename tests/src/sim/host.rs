@@ -124,7 +124,7 @@ impl Host {
                 Effect::Rested { document, head }
             }
             // Copies know what they are, and have ids of their own; a conflict is reported as an event, and judged by that.
-            Output::Renew | Output::Disputed { .. } => return self.poll(),
+            Output::Renew | Output::Disputed { .. } | Output::Settled { .. } => return self.poll(),
             Output::Transmit { link, bytes } => Effect::Transmit { link, bytes },
             Output::Close { link, reason, .. } => Effect::Close { link, reason },
             Output::Event(event) => Effect::Event(event),

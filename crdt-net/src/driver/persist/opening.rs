@@ -61,7 +61,8 @@ pub(crate) async fn open_blocking(
 /// Makes an endpoint that knows everything that the store holds. Returns how many documents had to be loaded for it: those
 /// whose heads are not noted. They may rest again at once, and are noted then.
 fn open_documents(store: &mut (impl Store + ?Sized), config: Config, now: Now) -> Result<(Endpoint, u64), OpenError> {
-    let mut endpoint = Endpoint::new(store.replica(), config).with_former(store.former());
+    let endpoint = Endpoint::new(store.replica(), config);
+    let mut endpoint = endpoint.with_former(store.former()).with_disputed(store.disputed());
     let (mut loads, mut notes) = (0, 0);
     for (name, head) in store.heads()? {
         let document = DocumentId::new(name)?;
@@ -86,6 +87,9 @@ fn open_documents(store: &mut (impl Store + ?Sized), config: Config, now: Now) -
     }
     if notes > 0 {
         store.sync()?;
+    }
+    for (name, replica) in store.settled()? {
+        endpoint.settled(&DocumentId::new(name)?, replica);
     }
     Ok((endpoint, loads))
 }

@@ -29,6 +29,7 @@ pub(super) enum Job {
     Recall { document: DocumentId },
     Renew { replica: ReplicaId },
     NoteHead { document: DocumentId, head: Head },
+    NoteSettled { document: DocumentId, replica: ReplicaId },
     Announce { text: String, reply: Reply<()> },
     BackUp { reply: BackupReply },
 }

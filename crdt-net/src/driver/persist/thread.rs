@@ -109,6 +109,10 @@ impl StorageThread {
         self.gathered.push(Job::NoteHead { document, head });
     }
 
+    pub(super) fn note_settled(&mut self, document: DocumentId, replica: ReplicaId) {
+        self.gathered.push(Job::NoteSettled { document, replica });
+    }
+
     pub(super) async fn done(&mut self) -> Result<Done, StoreError> {
         let news = self.queue.news(|news| {
             // What became durable before a failure still counts.
@@ -274,6 +278,10 @@ impl Keeper {
                 }
                 Job::NoteHead { document, head } => {
                     self.store.note_head(document.as_str(), &head)?;
+                    self.notes += 1;
+                }
+                Job::NoteSettled { document, replica } => {
+                    self.store.note_settled(document.as_str(), replica)?;
                     self.notes += 1;
                 }
                 job @ (Job::Announce { .. } | Job::BackUp { .. }) => after.push(job),

@@ -135,6 +135,18 @@ impl Store for Gated {
         self.lease.renew(replica)
     }
 
+    fn disputed(&self) -> Vec<ReplicaId> {
+        self.lease.disputed()
+    }
+
+    fn note_settled(&mut self, document: &str, replica: ReplicaId) -> Result<(), StoreError> {
+        self.lease.note_settled(document, replica)
+    }
+
+    fn settled(&self) -> Result<Vec<(Arc<str>, ReplicaId)>, StoreError> {
+        self.lease.settled()
+    }
+
     fn documents(&self) -> Result<Vec<Arc<str>>, StoreError> {
         self.lease.documents()
     }

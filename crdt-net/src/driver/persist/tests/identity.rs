@@ -1,6 +1,7 @@
 //! Another id, and the history of a document, on such a disk: what waits for it, and what goes on.
 
 use super::*;
+use crate::options::Storage;
 
 const ONE_ID: ReplicaId = ReplicaId::from_u128(1);
 
@@ -104,6 +105,15 @@ async fn history_that_cannot_be_read_closes_the_replica_with_the_reason() {
             assert!(matches!(failure, StoreError::Io(_)), "{failure}");
             assert!(within(scene.replica.closed()).await.is_some());
             assert_eq!(sum(&there).await, 1, "nothing of it was guessed");
+            // What was not settled is, by the next to open the store.
+            let mut options = Options { storage: Storage::Memory(scene.store), seed: Some(3), ..Options::default() };
+            (options.redial_min_ms, options.redial_max_ms) = (1, 5);
+            let again = Replica::open(options).await.expect("the store is free");
+            let document = again.document("d").await.expect("open");
+            let address = again.listen("127.0.0.1:0").await.expect("a port is free");
+            there.replica().connect(&format!("ws://{address}")).await.expect("a valid URL");
+            until(async || (sum(&document).await, sum(&there).await) == (2, 2)).await;
+            assert_ne!(again.id(), there.replica().id());
         }
     }
     assert!(closed > 0);
