@@ -65,7 +65,7 @@
 //!             Output::Persist { ticket, .. } => from.handle(now, Input::Persisted { ticket }),
 //!             // Two documents fit in memory.
 //!             Output::Load { .. } | Output::Rested { .. } => {}
-//!             Output::Renew | Output::Disputed { .. } => {}
+//!             Output::Renew | Output::Disputed { .. } | Output::Settled { .. } => {}
 //!             Output::Close { .. } | Output::Event(_) => {}
 //!         }
 //!     }
