@@ -188,6 +188,11 @@ impl Driver {
         self.disputes.subscribe()
     }
 
+    /// Returns where handles see that documents and links come and go.
+    pub(crate) fn status_changes(&self) -> watch::Receiver<()> {
+        self.watchers.status()
+    }
+
     /// Runs until a handle says close, or the last one is gone, or the store fails.
     pub(crate) async fn run(mut self) {
         info!(replica = %self.replica(), "replica opened");
@@ -289,7 +294,11 @@ impl Driver {
                 let _ = reply.send(());
             }
             Command::Open { document, reply } => {
+                let known = self.endpoint.known_documents();
                 let _ = reply.send(self.endpoint.open(self.clock.now(), &document, None));
+                if self.endpoint.known_documents() > known {
+                    self.watchers.stir();
+                }
             }
             Command::Call { document, call } => self.call(document, call)?,
             Command::Watch { document, reply } => {

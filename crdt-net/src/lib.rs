@@ -73,7 +73,7 @@ pub use options::{Durability, Options, Storage};
 pub use replica::{BackupError, Closed, ConnectError, ListenError, OpenError, Replica};
 pub use status::{Direction, LinkStatus, Status, StorageStatus, Totals};
 pub use transport::{Attempt, Connection, Listener, Tcp, Transport};
-pub use watch::{Watch, WatchEvent};
+pub use watch::{StatusWatch, Watch, WatchEvent};
 
 /// The embedding example of the README, compiled and run.
 #[cfg(doctest)]

@@ -29,6 +29,7 @@ use crate::driver::{self, Command, Driver, Failure, Opened, Reply};
 use crate::options::Options;
 use crate::status::Status;
 use crate::transport::{Transport, listen_on_any};
+use crate::watch::StatusWatch;
 
 /// How many commands may wait for the driver before callers wait for room.
 const COMMANDS_MAX: usize = 256;
@@ -40,6 +41,7 @@ const COMMANDS_MAX: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Replica {
     id: watch::Receiver<ReplicaId>,
+    status_changes: watch::Receiver<()>,
     commands: mpsc::Sender<Command>,
     transport: Arc<dyn Transport>,
     /// None in memory.
@@ -94,9 +96,9 @@ impl Replica {
         let Opened { endpoint, persist, identity } = opened;
         let (transport, failure) = (Arc::clone(&options.transport), Failure::default());
         let driver = Driver::new(options, clock, (endpoint, persist), received, Arc::clone(&failure));
-        let id = driver.identity();
+        let (id, status_changes) = (driver.identity(), driver.status_changes());
         tokio::spawn(driver.run());
-        Self { id, commands, transport, identity: identity.map(Arc::new), failure }
+        Self { id, status_changes, commands, transport, identity: identity.map(Arc::new), failure }
     }
 
     /// Returns the identity under which this replica writes.
@@ -204,6 +206,11 @@ impl Replica {
     /// [`Closed`] if the replica is.
     pub async fn status(&self) -> Result<Status, Closed> {
         self.ask(|reply| Command::Status { reply }).await
+    }
+
+    /// Lets the caller know when documents and links come and go from now on.
+    pub fn watch_status(&self) -> StatusWatch {
+        StatusWatch::new(self.status_changes.clone())
     }
 
     /// Waits until everything taken in before is durable, without waiting for more to share its sync.

@@ -16,7 +16,9 @@ use std::task::{Context, Poll};
 use crdt_core::{Changes, ReplicaId};
 use crdt_sync::{DocumentId, Source};
 use futures_util::Stream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+
+use crate::replica::Closed;
 
 /// How many events a reader may be behind before it is told that it lags.
 pub(crate) const WATCH_EVENTS_MAX: usize = 256;
@@ -74,13 +76,50 @@ impl Stream for Watch {
     }
 }
 
-/// Everyone who watches a document of one replica; the driver's side.
+/// Tells when documents and links come and go, from the moment of [`Replica::watch_status`](crate::Replica::watch_status).
+///
+/// It says *that* something has, however much it was; [`Replica::status`](crate::Replica::status) and
+/// [`Replica::documents`](crate::Replica::documents) say what is there now. It does not keep the replica open.
+#[derive(Debug)]
+#[must_use = "a watch that is dropped sees nothing"]
+pub struct StatusWatch {
+    changes: watch::Receiver<()>,
+}
+
+impl StatusWatch {
+    /// Starts at what `changes` has come to by now.
+    pub(crate) fn new(mut changes: watch::Receiver<()>) -> Self {
+        changes.mark_unchanged();
+        Self { changes }
+    }
+
+    /// Waits until a document was opened, or a link has come up or ended, since the last time. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Closed`] once the replica is.
+    pub async fn changed(&mut self) -> Result<(), Closed> {
+        self.changes.changed().await.map_err(|_| Closed)
+    }
+}
+
+/// Everyone who watches one replica or a document of it; the driver's side.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers {
     documents: BTreeMap<DocumentId, Vec<Reader>>,
+    status: watch::Sender<()>,
 }
 
 impl Watchers {
+    /// Lets somebody know when documents and links come and go.
+    pub(crate) fn status(&self) -> watch::Receiver<()> {
+        self.status.subscribe()
+    }
+
+    /// A document or a link has come or gone.
+    pub(crate) fn stir(&self) {
+        self.status.send_replace(());
+    }
+
     /// Lets one more reader in. Those that have gone make room first, so their number is bounded
     /// by that of the live ones.
     pub(crate) fn subscribe(&mut self, document: &DocumentId) -> Watch {

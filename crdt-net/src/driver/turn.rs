@@ -163,9 +163,13 @@ impl Driver {
             }
             Event::PeerUp { link, replica } => {
                 self.totals.links_up += 1;
+                self.watchers.stir();
                 info!(link = link.0, %replica, "peer up");
             }
-            Event::PeerDown { link, replica } => info!(link = link.0, %replica, "peer down"),
+            Event::PeerDown { link, replica } => {
+                self.watchers.stir();
+                info!(link = link.0, %replica, "peer down");
+            }
             Event::DuplicateIdentity { link, replica } => {
                 warn!(link = link.0, %replica, "two processes use one replica id");
             }
@@ -184,7 +188,10 @@ impl Driver {
                 warn!(link = link.0, %document, ?reason, "the document does not sync");
             }
             Event::InSync { link, document } => debug!(link = link.0, %document, "in sync"),
-            Event::Opened { document } => debug!(%document, "opened for a peer"),
+            Event::Opened { document } => {
+                self.watchers.stir();
+                debug!(%document, "opened for a peer");
+            }
             // What is new in the protocol shows in the log once somebody has looked at it for values.
             _ => {}
         }

@@ -1,10 +1,10 @@
 //! Watches: everything is delivered, or the reader is told that it was not.
 
 use crdt_core::{Changed, Changes};
-use crdt_net::{Source, WatchEvent};
-use futures_util::StreamExt;
+use crdt_net::{Closed, Source, WatchEvent};
+use futures_util::{FutureExt, StreamExt};
 
-use crate::support::{add, converge, open, open_listening, sum, within};
+use crate::support::{add, converge, links_up, open, open_listening, sum, within};
 
 /// Returns the sums that the event reports, with where they come from.
 fn counters(event: &WatchEvent) -> (Source, Vec<Option<i128>>) {
@@ -65,4 +65,31 @@ async fn watcher_that_lags_is_told_and_holds_nobody_up() {
     assert_eq!(sum(&here, "n").await, Some(400));
     add(&here, "n", 1).await;
     assert_eq!(counters(&within(watch.next()).await.unwrap()).1, [Some(401)]);
+}
+
+#[tokio::test]
+async fn watch_of_the_status_tells_of_documents_and_links_and_of_nothing_else() {
+    let ((server, url), phone) = (open_listening().await, open().await);
+    let earlier = phone.document("earlier").await.unwrap();
+    let mut status = server.watch_status();
+    let mut own = phone.watch_status();
+    phone.connect(&url).await.unwrap();
+    // The link and the document of the peer may come as one change or as two.
+    while server.documents().await.unwrap().is_empty() {
+        within(status.changed()).await.unwrap();
+    }
+    assert_eq!(links_up(&server.status().await.unwrap()), 1);
+    within(own.changed()).await.unwrap();
+    let there = server.document("earlier").await.unwrap();
+    add(&earlier, "n", 1).await;
+    converge(&[&earlier, &there]).await;
+    let mut status = server.watch_status();
+    assert!(status.changed().now_or_never().is_none(), "what is in documents is for those who watch them");
+    let _ = server.document("later").await.unwrap();
+    within(status.changed()).await.unwrap();
+    phone.close().await;
+    within(status.changed()).await.unwrap();
+    assert_eq!(links_up(&server.status().await.unwrap()), 0);
+    server.close().await;
+    assert_eq!(within(status.changed()).await, Err(Closed));
 }

@@ -1,25 +1,22 @@
 //! A replica that stays: others reach it, and it says what comes.
 //!
-//! How is a document noticed that only others have made? The replica is asked for its documents and links a
-//! few times a second; a change is told the moment it comes. A document is watched before it is read, so
-//! that nothing falls between the two.
+//! How is a document noticed that only others have made? The replica tells that documents or links have come or gone, and is
+//! then asked for all of them. A document is watched before it is read, so that nothing falls between the two; what comes there
+//! is told twice. One that is still empty is told as a whole when something comes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use crdt_core::{Change, Changed, ReplicaId};
-use crdt_net::{Closed, ConnectError, DocumentError, DocumentId, ListenError, Replica, Source, WatchEvent};
+use crdt_net::{
+    Closed, ConnectError, DocumentError, DocumentId, ListenError, Replica, Source, StatusWatch, WatchEvent,
+};
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
 
 use crate::cart::{self, Cart};
 use crate::offline::folder::{self, FolderError, Open, Renewed};
-
-/// How often the replica is asked for new documents and links.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// How many events may wait to be told. Beyond that a watch lags, and its cart is told as a whole.
 const EVENTS_MAX: usize = 1_024;
@@ -149,7 +146,10 @@ pub async fn serve(
 /// What is watched and has been told.
 struct Server {
     documents: BTreeSet<DocumentId>,
+    /// Those of which nothing was told yet, because they were empty.
+    untold: BTreeSet<DocumentId>,
     peers: BTreeMap<ReplicaId, String>,
+    status: StatusWatch,
     sender: mpsc::Sender<(DocumentId, WatchEvent)>,
     events: mpsc::Receiver<(DocumentId, WatchEvent)>,
 }
@@ -157,7 +157,8 @@ struct Server {
 impl Server {
     async fn start(replica: &Replica, options: &Options, tell: &mut dyn FnMut(News<'_>)) -> Result<Self, ServeError> {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
-        let mut server = Self { documents: BTreeSet::new(), peers: BTreeMap::new(), sender, events };
+        let (documents, untold, peers) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+        let mut server = Self { documents, untold, peers, status: replica.watch_status(), sender, events };
         for document in replica.documents().await? {
             server.watch(replica, &document).await?;
         }
@@ -173,15 +174,16 @@ impl Server {
 
     /// Runs until the replica is closed.
     async fn run(mut self, replica: &Replica, tell: &mut dyn FnMut(News<'_>)) -> Result<(), ServeError> {
-        let mut looks = tokio::time::interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 event = self.events.recv() => {
                     let (document, event) = event.expect("the sender is ours");
                     self.tell_event(replica, &document, event, tell).await?;
                 }
-                _ = looks.tick() => self.look(replica, tell).await?,
+                changed = self.status.changed() => {
+                    changed?;
+                    self.look(replica, tell).await?;
+                }
             }
         }
     }
@@ -198,7 +200,12 @@ impl Server {
         for document in replica.documents().await? {
             if !self.documents.contains(&document) {
                 self.watch(replica, &document).await?;
-                tell_cart(replica, &document, tell).await?;
+                let snapshot = replica.document(document.as_str()).await?.snapshot().await?;
+                if snapshot.version().is_empty() {
+                    self.untold.insert(document);
+                } else {
+                    tell(News::Cart { document: &document, cart: Cart::read(&snapshot) });
+                }
             }
         }
         for &replica in self.peers.keys().filter(|peer| !linked.contains_key(*peer)) {
@@ -231,8 +238,9 @@ impl Server {
         event: WatchEvent,
         tell: &mut dyn FnMut(News<'_>),
     ) -> Result<(), ServeError> {
+        let is_first = self.untold.remove(document);
         match event {
-            WatchEvent::Changed { source, changes } => {
+            WatchEvent::Changed { source, changes } if !is_first => {
                 changes.iter().filter_map(|change| news(document, change, source)).for_each(tell);
                 Ok(())
             }

@@ -125,7 +125,8 @@ fn servers_that_are_peers_pass_on_what_comes_and_say_so() {
     cart_in(&phone, "remove apple").ended(0);
     cart_in(&phone, "name Alice").ended(0);
     cart_in(&phone, &format!("sync {}", hub.url)).ended(0);
-    let gone = till.live.event(|event| event["event"] == "item");
+    // What came while the cart was read for the first time is told twice.
+    let gone = till.live.event(|event| event["event"] == "item" && event["quantity"] != 2);
     assert_eq!((&gone["item"], &gone["quantity"], &gone["cart"]), (&json!("apple"), &json!(null), &json!("cart")));
     let named = till.live.event(|event| event["event"] == "name");
     assert_eq!((&named["name"], &named["names"]), (&json!("Alice"), &json!(1)));
