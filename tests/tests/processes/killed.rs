@@ -7,7 +7,7 @@ use std::time::Duration;
 use crdt_net::{Options, Replica};
 use crdt_tests::Choices;
 use crdt_tests::law::from_env;
-use crdt_tests::process::{DOCUMENT, ELEMENTS};
+use crdt_tests::process::{DOCUMENT, ELEMENTS, Process};
 
 use crate::support::{Scratch, acked, look, start};
 
@@ -61,18 +61,23 @@ fn what_was_acknowledged_survives_kill_9_at_any_moment() {
 }
 
 /// Waits until both hold the same; returns the digest.
-fn settle(runtime: &tokio::runtime::Runtime, peer: &Replica, process: &mut crdt_tests::process::Process) -> String {
-    for _ in 0..3_000 {
-        let there = process.ask("state");
-        let here = runtime.block_on(async {
-            let document = peer.document(DOCUMENT).await.expect("open");
-            document.snapshot().await.expect("open")
-        });
-        let elements = here.root().set(ELEMENTS).map_or(0, |set| set.len());
-        if there.ends_with(&format!(" {elements} {:016x} {}", here.frontier().hash(), here.digest())) {
-            return here.digest().to_string();
+fn settle(runtime: &tokio::runtime::Runtime, peer: &Replica, process: &mut Process) -> String {
+    // What a replica writes last comes last: who has it has all that was there before.
+    assert_eq!(process.ask("write 1 last"), "written 1");
+    let here = runtime.block_on(async {
+        let document = peer.document(DOCUMENT).await.expect("open");
+        let mut watch = document.watch().await.expect("open");
+        loop {
+            let snapshot = document.snapshot().await.expect("open");
+            if snapshot.root().set(ELEMENTS).is_some_and(|set| set.contains(&"last-0".into())) {
+                return snapshot;
+            }
+            watch.next().await.expect("open");
         }
-        thread::sleep(Duration::from_millis(10));
-    }
-    panic!("they do not become equal: {}", process.ask("state"));
+    });
+    let elements = here.root().set(ELEMENTS).map_or(0, |set| set.len());
+    assert_eq!(process.ask(&format!("hold {elements}")), format!("holds {elements}"));
+    let state = process.ask("state");
+    assert!(state.ends_with(&format!(" {:016x} {}", here.frontier().hash(), here.digest())), "{state}");
+    here.digest().to_string()
 }
