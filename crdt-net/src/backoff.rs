@@ -15,6 +15,9 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 /// for a sign of life within 5 s (`Config::hello_timeout_ms`): half of this later, it knows.
 const REST_MS: u64 = 10_000;
 
+/// How often in a row another id is reason to dial again at once: each settles something, and a replica takes no more ids.
+const RENEWALS_MAX: u32 = 64;
+
 /// The delays before the next attempts to dial one address.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
@@ -26,6 +29,8 @@ pub(crate) struct Backoff {
     is_resting: bool,
     /// The last link that came up was not wanted.
     was_unwanted: bool,
+    /// How many links in a row have ended for another id.
+    renewals: u32,
 }
 
 impl Backoff {
@@ -34,7 +39,14 @@ impl Backoff {
     /// Bounds of zero are raised to one millisecond, so that a failing dial never spins.
     pub(crate) fn new(min_ms: u64, max_ms: u64) -> Self {
         let min_ms = min_ms.max(1);
-        Self { min_ms, max_ms: max_ms.max(min_ms), ceiling_ms: min_ms, is_resting: false, was_unwanted: false }
+        Self {
+            min_ms,
+            max_ms: max_ms.max(min_ms),
+            ceiling_ms: min_ms,
+            is_resting: false,
+            was_unwanted: false,
+            renewals: 0,
+        }
     }
 
     /// Takes note that a link has ended after it had lived so long.
@@ -42,13 +54,18 @@ impl Backoff {
         self.was_unwanted = false;
         if lived >= HEALTHY_AFTER {
             self.ceiling_ms = self.min_ms;
+            self.renewals = 0;
         }
     }
 
-    /// Takes note that one end has ended the link to go on under another id, and is there: nothing has failed.
+    /// Takes note that one end has ended the link to go on under another id, and is there: nothing has failed, unless it does so
+    /// again and again.
     pub(crate) fn renewed(&mut self) {
         self.was_unwanted = false;
-        self.ceiling_ms = self.min_ms;
+        if self.renewals < RENEWALS_MAX {
+            self.renewals += 1;
+            self.ceiling_ms = self.min_ms;
+        }
     }
 
     /// Takes note that the link was not wanted: its peer is linked already, or is ourselves.
@@ -135,6 +152,14 @@ mod tests {
         assert_eq!(longest(&mut backoff), 100);
         backoff.unwanted();
         assert_eq!(backoff.next_delay(0), Duration::ZERO, "that was the first time");
+        for _ in 0..100 {
+            backoff.renewed();
+            let _ = longest(&mut backoff);
+        }
+        assert_eq!(longest(&mut backoff), 30_000, "nobody has so many ids");
+        backoff.link_ended(HEALTHY_AFTER);
+        backoff.renewed();
+        assert_eq!(longest(&mut backoff), 100);
     }
 
     #[test]

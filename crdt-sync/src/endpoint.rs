@@ -32,8 +32,8 @@ mod recency;
 mod residency;
 mod resident;
 
+use dispute::Dispute;
 pub use dispute::DisputeError;
-use dispute::Rival;
 use durable::Requested;
 pub(crate) use open_document::{DocumentIndex, OpenDocument};
 use open_documents::Known;
@@ -59,8 +59,6 @@ pub(crate) use resident::Resident;
 #[derive(Debug)]
 pub struct Endpoint {
     replica: ReplicaId,
-    /// Under which id documents were opened.
-    opened_as: ReplicaId,
     /// Under which ids this store was written before, in order.
     former: Vec<ReplicaId>,
     /// Those of them that others have used as well.
@@ -71,7 +69,7 @@ pub struct Endpoint {
     /// Another id was asked for and is not here yet.
     is_renewing: bool,
     /// Documents of which the store's content was asked for, to settle whose dots are whose.
-    disputed: BTreeMap<DocumentIndex, Option<Rival>>,
+    disputed: BTreeMap<DocumentIndex, Dispute>,
     config: Config,
     now: Now,
     documents: OpenDocuments,
@@ -101,7 +99,6 @@ impl Endpoint {
     pub fn new(replica: ReplicaId, config: Config) -> Self {
         Self {
             replica,
-            opened_as: replica,
             former: Vec::new(),
             disputed_ids: Vec::new(),
             unsettled: BTreeSet::new(),

@@ -19,6 +19,9 @@ use crate::frame::{self, Frame, Hello, Rejection};
 use crate::input::LinkId;
 use crate::output::Output;
 
+/// How many other incarnations of one peer are told apart: so many copies of a store can find out at a time.
+const RIVALS_MAX: usize = 16;
+
 mod assembly;
 mod control;
 mod counts;
@@ -56,8 +59,8 @@ pub(crate) struct Session {
     ordinal: u64,
     peer: Option<Peer>,
     liveness: Liveness,
-    /// The last other incarnation of the peer that was refused, and when that was first.
-    rival: Option<(u64, u64)>,
+    /// Other incarnations of the peer that were refused, and when that was first.
+    rivals: VecDeque<(u64, u64)>,
     credit: Credit,
     progress: BTreeMap<DocumentIndex, Progress>,
     /// The peer's handles.
@@ -104,7 +107,7 @@ impl Session {
             ordinal,
             peer: None,
             liveness: Liveness::new(now_ms),
-            rival: None,
+            rivals: VecDeque::new(),
             credit: Credit::new(0),
             progress: BTreeMap::new(),
             handles: BTreeMap::new(),
@@ -187,11 +190,14 @@ impl Session {
     /// Another incarnation of the peer has turned up, and is refused: tells whether this one has shown life long after
     /// that happened first.
     pub(crate) fn outlives(&mut self, incarnation: u64, now_ms: u64, dead_after_ms: u64) -> bool {
-        let since_ms = match self.rival {
-            Some((rival, since_ms)) if rival == incarnation => since_ms,
-            _ => now_ms,
-        };
-        self.rival = Some((incarnation, since_ms));
+        let known = self.rivals.iter().find(|(rival, _)| *rival == incarnation);
+        let since_ms = known.map_or(now_ms, |(_, since_ms)| *since_ms);
+        if known.is_none() {
+            if self.rivals.len() == RIVALS_MAX {
+                self.rivals.pop_front();
+            }
+            self.rivals.push_back((incarnation, now_ms));
+        }
         self.liveness.heard_ms() >= since_ms.saturating_add(dead_after_ms)
     }
 

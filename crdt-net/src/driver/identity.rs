@@ -174,6 +174,7 @@ impl Driver {
                     self.disputes.waiting.push_front(dispute);
                     return;
                 }
+                self.endpoint.leave_disputed(self.clock.now(), document);
             }
             Err(DisputeError::TheirsToSettle) => info!(%document, %replica, "the other writer gives way"),
             Err(error) => warn!(%document, %replica, %error, "two histories under one id cannot be told apart"),

@@ -2,8 +2,9 @@
 //! another one, so that nothing of either is lost.
 //!
 //! Who takes another id? Of two processes that show each other one id, the one with the greater incarnation: both know
-//! both numbers. The later one of two that dial the same third, which is refused, and told once the first is known to live. And whoever is shown, by whomever, another history of its own id than it has written, or dots of
-//! its own that it has not made.
+//! both numbers. The later one of two that dial the same third, which is refused, and told once the first is known to
+//! live. And whoever is shown, by whomever, another history of its own id than it has written, or dots of its own that
+//! it has not made.
 //!
 //! Whose transactions get another name? Those that nobody else holds under the old one, or what third parties hold would
 //! come back under both names. Whoever shows a writer another history has it from the other writer, so the
@@ -34,7 +35,7 @@
 
 use std::collections::btree_map::Entry;
 
-use crdt_core::{ReissueError, ReplicaId, Snapshot};
+use crdt_core::{Dot, ReissueError, ReplicaId, Snapshot};
 use thiserror::Error;
 
 use super::{DocumentIndex, Endpoint};
@@ -69,6 +70,14 @@ pub enum DisputeError {
     /// There is nothing to be renamed.
     #[error(transparent)]
     Reissue(#[from] ReissueError),
+}
+
+/// A document that is to be settled.
+#[derive(Debug)]
+pub(super) struct Dispute {
+    rival: Option<Rival>,
+    /// Links on which more was said of it meanwhile: if it cannot be settled by what was said first, they get to say it again.
+    others: Vec<LinkId>,
 }
 
 /// The other writer under an id of ours, if it is the peer who told us of it.
@@ -108,7 +117,7 @@ impl Endpoint {
         self.former.push(former);
         self.disputed_ids.push(former);
         for index in self.documents.indices() {
-            self.dispute_under(index, former);
+            self.dispute_under(index, former, 0);
         }
         self.documents.renew(replica);
         self.restart_links();
@@ -134,14 +143,14 @@ impl Endpoint {
     ) -> Result<(), DisputeError> {
         self.advance(now);
         let index = self.documents.index(id).ok_or(DisputeError::Unknown)?;
-        let rival = self.disputed.get(&index).copied().flatten();
+        let rival = self.disputed.get(&index).and_then(|dispute| dispute.rival);
         let settled = match self.loaded(now, id, stored.clone()) {
             Ok(()) => self.reissue_against(rival, index, (replica, trail), &stored, fresh),
             Err(_) => Err(DisputeError::Unknown),
         };
         // Who is asked for another id first calls again, and must find the rival that told us.
         if !matches!(settled, Err(DisputeError::NotRenewed { .. })) {
-            self.disputed.remove(&index);
+            self.give_up(index);
         }
         settled
     }
@@ -155,11 +164,10 @@ impl Endpoint {
         fresh: ReplicaId,
     ) -> Result<(), DisputeError> {
         let open = self.documents.at_mut(index).ok_or(DisputeError::Unknown)?;
-        let (opened, spread) = (open.opened(), open.spread());
+        let (opened, spread) = (open.opened(replica), open.spread(replica));
         let here = open.document().ok_or(DisputeError::Unknown)?.snapshot();
         let document = open.id().clone();
-        let ours = (replica == self.opened_as).then_some(opened);
-        let openings: Vec<u64> = ours.into_iter().chain(rival.map(|rival| rival.opened)).collect();
+        let openings: Vec<u64> = std::iter::once(opened).chain(rival.map(|rival| rival.opened)).collect();
         let at_fork = match here.version().counter(replica) {
             0 => here.clone(),
             _ => at_fork(stored, replica, trail, &openings).ok_or(DisputeError::NoCommonPast)?,
@@ -180,6 +188,9 @@ impl Endpoint {
             }
             self.emit(Event::Reissued { document: document.clone(), replica, heir, transactions });
         }
+        if let Some(open) = self.documents.at_mut(index) {
+            open.forget_written(replica);
+        }
         if self.unsettled.remove(&(index, replica)) {
             self.outputs.push_back(Output::Settled { document, replica });
         }
@@ -190,21 +201,43 @@ impl Endpoint {
     /// Takes in that it was settled, in an earlier life, whose dots are whose in a document under a
     /// [disputed](Self::with_disputed) id: what the store has kept of an [`Output::Settled`].
     pub fn settled(&mut self, id: &DocumentId, replica: ReplicaId) {
-        if let Some(index) = self.documents.index(id) {
-            self.unsettled.remove(&(index, replica));
+        if let Some(index) = self.documents.index(id)
+            && self.unsettled.remove(&(index, replica))
+            && let Some(open) = self.documents.at_mut(index)
+        {
+            open.forget_written(replica);
         }
     }
 
-    /// A document has come out of a store that has gone by ids that others have used as well.
+    /// Leaves a document as it is that an [`Output::Disputed`] has named, if the answer was [`DisputeError::NotRenewed`] and
+    /// no other id is to be had. It is named again when a peer tells of it again.
+    pub fn leave_disputed(&mut self, now: Now, id: &DocumentId) {
+        self.advance(now);
+        if let Some(index) = self.documents.index(id) {
+            self.give_up(index);
+        }
+    }
+
+    /// Forgets that a document is to be settled. Those who were not heard are asked to dial again.
+    fn give_up(&mut self, index: DocumentIndex) {
+        for link in self.disputed.remove(&index).into_iter().flat_map(|dispute| dispute.others) {
+            self.close(link, CloseReason::Renewed);
+        }
+    }
+
+    /// A document has come out of a store that has gone by ids that others have used as well. Who was sent what in an
+    /// earlier life is not known: anybody may have all of it.
     pub(super) fn dispute_opened(&mut self, index: DocumentIndex) {
         for disputed in self.disputed_ids.clone() {
-            self.dispute_under(index, disputed);
+            let counter = self.documents.at(index).map_or(0, |open| open.counter(disputed));
+            self.dispute_under(index, disputed, counter);
         }
     }
 
-    fn dispute_under(&mut self, index: DocumentIndex, replica: ReplicaId) {
+    fn dispute_under(&mut self, index: DocumentIndex, replica: ReplicaId, spread: u64) {
         // Where we have written nothing, all that anybody shows is the other's.
-        if self.documents.at(index).is_some_and(|open| open.counter(replica) > 0) {
+        if let Some(open) = self.documents.at_mut(index).filter(|open| open.counter(replica) > 0) {
+            open.write_as(replica, spread);
             self.unsettled.insert((index, replica));
         }
     }
@@ -224,6 +257,20 @@ impl Endpoint {
         let unsettled =
             self.unsettled.range((index, ReplicaId::from_u128(0))..=(index, ReplicaId::from_u128(u128::MAX)));
         std::iter::once(self.replica).chain(unsettled.map(|(_, former)| *former))
+    }
+
+    /// Finds a claim of transactions that we have never made, under an id of ours that we have left and which is not settled
+    /// yet. Those under our present id are refused by the document itself.
+    pub(super) fn unsettled_claim(
+        &self,
+        index: DocumentIndex,
+        claims: impl IntoIterator<Item = (ReplicaId, u64)>,
+    ) -> Option<Dot> {
+        let document = self.documents.at(index)?;
+        let is_ours = |replica| self.unsettled.contains(&(index, replica));
+        let mut never_made =
+            claims.into_iter().filter(|(of, counter)| is_ours(*of) && *counter > document.counter(*of));
+        never_made.next().map(|(replica, counter)| Dot::new(replica, counter))
     }
 
     /// Another process shows our id: one of the two takes another.
@@ -282,10 +329,18 @@ impl Endpoint {
             return Ok(());
         }
         let Some(document) = self.documents.at(index).map(|open| open.id().clone()) else { return Ok(()) };
-        // One at a time: what another peer knows comes again when this is settled.
-        if let Entry::Vacant(vacant) = self.disputed.entry(index) {
-            vacant.insert(rival);
-            self.outputs.push_back(Output::Disputed { document, replica, trail });
+        // One at a time. What another peer knows comes again: when this is settled every link ends, and if it cannot be,
+        // those that were not heard.
+        match self.disputed.entry(index) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Dispute { rival, others: Vec::new() });
+                self.outputs.push_back(Output::Disputed { document, replica, trail });
+            }
+            Entry::Occupied(mut occupied) => {
+                if !occupied.get().others.contains(&link) {
+                    occupied.get_mut().others.push(link);
+                }
+            }
         }
         Ok(())
     }

@@ -176,9 +176,13 @@ impl Endpoint {
         if !self.takes(received, index, whole) {
             return Ok(());
         }
+        let claim = self.unsettled_claim(index, delta.ranges().map(|range| (range.replica, range.through)));
         let Some(document) = self.documents.at_mut(index).and_then(OpenDocument::resident_mut) else { return Ok(()) };
         let ranges: Vec<DotRange> = delta.ranges().collect();
-        let taken = document.apply(delta).map_err(apply_fault);
+        let taken = match claim {
+            Some(dot) => Err(Fault::Document(Rejection::IdentityConflict(dot))),
+            None => document.apply(delta).map_err(apply_fault),
+        };
         let duplicate = if matches!(taken, Ok(None)) { transactions } else { 0 };
         if taken.is_ok() {
             let (session, _) = self.live(link)?;
@@ -205,8 +209,12 @@ impl Endpoint {
         if !self.takes(received, index, whole) {
             return Ok(());
         }
+        let claim = self.unsettled_claim(index, snapshot.version().iter());
         let Some(document) = self.documents.at_mut(index) else { return Ok(()) };
-        let taken = document.merge(snapshot).map_err(merge_fault);
+        let taken = match claim {
+            Some(dot) => Err(Fault::Document(Rejection::IdentityConflict(dot))),
+            None => document.merge(snapshot).map_err(merge_fault),
+        };
         if taken.is_ok()
             && let Some(progress) = self.live(link)?.0.progress(index)
         {

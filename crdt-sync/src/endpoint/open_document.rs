@@ -31,13 +31,22 @@ pub(crate) struct OpenDocument {
     requested: Ticket,
     /// The last write that is durable.
     persisted: Ticket,
-    /// How many of our transactions were in when the document was opened.
-    opened: u64,
-    /// Through which of them somebody was sent since.
-    sent: u64,
+    /// The ids under which we write here, or have: none as long as nothing goes by one.
+    written: Vec<Written>,
     /// How often the floor of the log was raised other than by dropping the oldest deltas.
     rebases: u64,
     content: Content,
+}
+
+/// What we know of what was written here under an id of ours.
+#[derive(Debug)]
+struct Written {
+    replica: ReplicaId,
+    /// How many transactions were in when the document was opened under this id; 0 if it was opened under another.
+    opened: u64,
+    /// Through which counter others may hold what is ours: what was in when the document was opened has been sent by
+    /// whomever.
+    spread: u64,
 }
 
 #[derive(Debug)]
@@ -75,28 +84,49 @@ impl OpenDocument {
     }
 
     fn with_content(index: DocumentIndex, id: DocumentId, replica: ReplicaId, content: Content) -> Self {
-        let mut open =
-            Self { id, index, requested: Ticket(0), persisted: Ticket(0), opened: 0, sent: 0, rebases: 0, content };
-        open.opened = open.counter(replica);
+        let (requested, persisted, written) = (Ticket(0), Ticket(0), Vec::new());
+        let mut open = Self { id, index, requested, persisted, written, rebases: 0, content };
+        let opened = open.counter(replica);
+        if opened > 0 {
+            open.written.push(Written { replica, opened, spread: opened });
+        }
         open
     }
 
     /// Takes note that somebody was sent the transactions of a replica through this counter.
     pub(crate) fn sent(&mut self, replica: ReplicaId, counter: u64) {
         if self.document().is_some_and(|document| document.replica() == replica) {
-            self.sent = self.sent.max(counter);
+            self.write_as(replica, 0);
+        }
+        if let Some(written) = self.written.iter_mut().find(|written| written.replica == replica) {
+            written.spread = written.spread.max(counter);
         }
     }
 
-    /// Returns through which counter others may hold what we have written under the id with which we opened the
-    /// document, or go by since: what was in it then has been sent by whomever.
-    pub(crate) fn spread(&self) -> u64 {
-        self.sent.max(self.opened)
+    /// Remembers an id of ours from here on; `spread` tells what others may hold already, if that is not known.
+    pub(crate) fn write_as(&mut self, replica: ReplicaId, spread: u64) {
+        if self.written(replica).is_none() {
+            self.written.push(Written { replica, opened: 0, spread });
+        }
     }
 
-    /// Returns how many of our transactions were in when the document was opened.
-    pub(crate) fn opened(&self) -> u64 {
-        self.opened
+    /// It is settled under an id whose transactions are whose.
+    pub(crate) fn forget_written(&mut self, replica: ReplicaId) {
+        self.written.retain(|written| written.replica != replica);
+    }
+
+    /// Returns through which counter others may hold what we have written under an id of ours; 0 under any other.
+    pub(crate) fn spread(&self, replica: ReplicaId) -> u64 {
+        self.written(replica).map_or(0, |written| written.spread)
+    }
+
+    /// Returns how many transactions of an id of ours were in when the document was opened under it, else 0.
+    pub(crate) fn opened(&self, replica: ReplicaId) -> u64 {
+        self.written(replica).map_or(0, |written| written.opened)
+    }
+
+    fn written(&self, replica: ReplicaId) -> Option<&Written> {
+        self.written.iter().find(|written| written.replica == replica)
     }
 
     pub(crate) fn id(&self) -> &DocumentId {

@@ -49,8 +49,9 @@ impl Session {
             && let Some(resident) = document.resident()
         {
             progress.trail = None;
-            let marks = resident.trail(replica, document.opened(), frame::MARKS_MAX);
-            return Some(frame::trail(handle, replica, (document.opened(), document.spread()), &marks));
+            let (opened, spread) = (document.opened(replica), document.spread(replica));
+            let marks = resident.trail(replica, opened, frame::MARKS_MAX);
+            return Some(frame::trail(handle, replica, (opened, spread), &marks));
         }
         if progress.halted {
             return None;

@@ -7,7 +7,7 @@ use crdt_sync::{CloseReason, Config, Endpoint, Event, Input};
 use crate::network::{Network, id, replica};
 
 /// Opens what a node has made durable once more, under the same id, as another node.
-fn copy(network: &mut Network, node: usize) -> usize {
+pub(crate) fn copy(network: &mut Network, node: usize) -> usize {
     let mut endpoint = Endpoint::new(network.nodes[node].endpoint.replica(), Config::default());
     let store = network.nodes[node].store.clone();
     for (id, stored) in &store {
@@ -22,7 +22,7 @@ fn copy(network: &mut Network, node: usize) -> usize {
 }
 
 /// Writes one element and counts it.
-fn write(network: &mut Network, node: usize, element: &str) {
+pub(crate) fn write(network: &mut Network, node: usize, element: &str) {
     network.write(node, "d", |tx| {
         tx.set("s").insert(element).unwrap();
         tx.counter("n").add(1).unwrap();
@@ -31,7 +31,7 @@ fn write(network: &mut Network, node: usize, element: &str) {
 }
 
 /// Links two nodes again and again, as dialling replicas do, until they stay linked and everybody rests.
-fn meet(network: &mut Network, one: usize, other: usize) {
+pub(crate) fn meet(network: &mut Network, one: usize, other: usize) {
     for _ in 0..6 {
         let wire = network.connect(one, other);
         network.pass(2_000);
@@ -43,7 +43,7 @@ fn meet(network: &mut Network, one: usize, other: usize) {
     panic!("{one} and {other} do not stay linked: {:?}", network.nodes[one].closes);
 }
 
-fn assert_all_hold(network: &Network, elements: &BTreeSet<String>) {
+pub(crate) fn assert_all_hold(network: &Network, elements: &BTreeSet<String>) {
     for node in 0..network.nodes.len() {
         let held: BTreeSet<String> = network.elements(node, "d").into_iter().collect();
         assert_eq!(held, *elements, "node {node}");
@@ -54,7 +54,7 @@ fn assert_all_hold(network: &Network, elements: &BTreeSet<String>) {
     assert!(!network.events().any(|event| matches!(event, Event::Diverged { .. })));
 }
 
-fn elements(names: &[&str]) -> BTreeSet<String> {
+pub(crate) fn elements(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
@@ -220,41 +220,6 @@ fn who_ends_a_document_before_it_was_offered_is_told_all_the_same() {
         meet(&mut network, 0, twin);
         assert_all_hold(&network, &elements(&["common", "one", "other", "late"]));
     }
-}
-
-#[test]
-fn what_is_not_settled_when_a_process_ends_is_settled_by_the_next() {
-    let mut network = Network::new(2);
-    let wire = network.connect(0, 1);
-    write(&mut network, 1, "common");
-    network.run();
-    network.cut(wire);
-    let twin = copy(&mut network, 1);
-    write(&mut network, 1, "one");
-    write(&mut network, twin, "other");
-    network.run();
-    meet(&mut network, 1, 0);
-    // It takes another id, for it has met the first; and ends before it has met anybody who holds what that wrote.
-    let now = network.now;
-    network.nodes[twin].endpoint.renew(now, replica(77));
-    network.drain(twin);
-    network.nodes[twin].disputed.push(replica(2));
-    network.restart(twin, Config::default());
-    meet(&mut network, twin, 0);
-    assert_eq!(network.nodes[twin].settled, [(id("d"), replica(2))]);
-    meet(&mut network, 1, 0);
-    assert_all_hold(&network, &elements(&["common", "one", "other"]));
-    // What is settled stays so: what the first goes on to write is its own, and nothing to be disputed.
-    write(&mut network, 1, "one more");
-    network.restart(twin, Config::default());
-    meet(&mut network, 1, 0);
-    let reissued = |network: &Network| network.events().filter(|event| matches!(event, Event::Reissued { .. })).count();
-    let before = (reissued(&network), network.nodes[twin].closes.len());
-    let wire = network.connect(twin, 0);
-    network.run();
-    assert_eq!((reissued(&network), network.nodes[twin].closes.len()), before);
-    assert!(network.wires.contains_key(&wire));
-    assert_all_hold(&network, &elements(&["common", "one", "other", "one more"]));
 }
 
 #[test]

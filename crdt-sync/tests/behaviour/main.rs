@@ -15,6 +15,7 @@ mod memory;
 mod offers;
 mod residency;
 mod timers;
+mod unsettled;
 
 /// A driver may hold the endpoint in a task that moves between threads.
 const _: fn() = || {
