@@ -3,6 +3,7 @@
 //! `cargo run --release -- --help` lists the arguments; README.md tells the method.
 
 mod memory;
+mod plot;
 mod report;
 mod run;
 mod system;
@@ -10,7 +11,7 @@ mod systems;
 mod workloads;
 
 use std::error::Error;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
@@ -36,6 +37,9 @@ struct Arguments {
     /// The trade file of W8: CSV with the columns invoice, stock_code and quantity.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
+    /// Draws growth curves as SVG files into this folder.
+    #[arg(long, value_name = "DIR")]
+    plot: Option<PathBuf>,
     /// Counted rounds.
     #[arg(long)]
     rounds: Option<usize>,
@@ -68,6 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut json = arguments.json.as_ref().map(File::create).transpose()?.map(BufWriter::new);
     let data = Data { path: arguments.data.clone() };
     for workload in Workload::all(&data).iter().filter(|workload| arguments.wants(workload)) {
+        let mut all_rows = Vec::new();
         for n in workload.sizes(&arguments.sizes()) {
             let measured = run::measure(workload, Task { n, effort: arguments.effort() }, arguments.rounds());
             let rows = report::rows(workload, n, &measured);
@@ -76,6 +81,11 @@ fn main() -> Result<(), Box<dyn Error>> {
                 report::write_json(json, &rows)?;
                 json.flush()?;
             }
+            all_rows.extend(rows);
+        }
+        if let Some(folder) = &arguments.plot {
+            fs::create_dir_all(folder)?;
+            plot::draw(workload, &all_rows, folder)?;
         }
     }
     Ok(())
