@@ -207,8 +207,14 @@ fn keys(numbers: std::ops::Range<usize>) -> Vec<String> {
 }
 
 /// Makes the 12-byte key of a number.
+///
+/// Numbers that follow each other give keys that do not: keys made in ascending order would favour ordered trees,
+/// which then grow at one end, and encodings that leave out what neighbours have in common.
 fn key(number: usize) -> String {
-    format!("k{number:011}")
+    // The factor shares no divisor with the modulus, so different numbers have different keys.
+    const FACTOR: u128 = 61_803_398_749;
+    const MODULUS: u128 = 100_000_000_000;
+    format!("k{:011}", number as u128 * FACTOR % MODULUS)
 }
 
 /// Chance from a seed, the same for every system and round: SplitMix64.

@@ -115,7 +115,7 @@ impl<S: Seeds> Deltas for SetOf<S> {
 
 impl<S: Seeds> FullState for SetOf<S> {
     fn encode(&mut self) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(self.keys.iter().map(|key| key.len() + 1).sum());
         for key in &self.keys {
             bytes.push(u8::try_from(key.len()).expect("keys are short"));
             bytes.extend_from_slice(key.as_bytes());
