@@ -1,4 +1,6 @@
 //! W4: a map of n numbers meets a copy in which all of them were overwritten.
+//!
+//! As in W1, the one that merges has grown by its own writes.
 
 use super::{Task, keys};
 use crate::run::{Run, Runner, Skip, time};
@@ -26,14 +28,17 @@ pub(super) fn open(system: System, task: Task) -> Result<Runner, Skip> {
 
 fn cell<M: MapReplica + 'static>(n: usize) -> Runner {
     let keys = keys(0..n);
-    let mut left = M::empty(1);
-    left.put_all(&keys, 1);
-    let mut right = left.copy(2);
+    let grown = |keys: &[String]| {
+        let mut map = M::empty(1);
+        map.put_all(keys, 1);
+        map
+    };
+    let mut right = grown(&keys).copy(2);
     right.put_all(&keys, 2);
-    let expected = keys.into_iter().map(|key| (key, 2)).collect();
+    let expected = keys.iter().map(|key| (key.clone(), 2)).collect();
     Box::new(move || {
         let pair = |_| {
-            let mut target = left.copy(1);
+            let mut target = grown(&keys);
             let state = right.state(&mut target);
             (target, state)
         };
