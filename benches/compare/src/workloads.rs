@@ -167,7 +167,7 @@ impl Effort {
     const fn writing(self) -> Cut {
         match self {
             Self::Full => Cut(Duration::from_secs(20)),
-            Self::Quick => Cut(Duration::from_millis(500)),
+            Self::Quick => Cut(Duration::from_millis(200)),
         }
     }
 
@@ -175,7 +175,7 @@ impl Effort {
     const fn applying(self) -> Cut {
         match self {
             Self::Full => Cut(Duration::from_secs(2)),
-            Self::Quick => Cut(Duration::from_millis(100)),
+            Self::Quick => Cut(Duration::from_millis(50)),
         }
     }
 }
