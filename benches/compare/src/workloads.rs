@@ -174,7 +174,7 @@ impl Effort {
     /// Returns when one run is cut short.
     const fn applying(self) -> Cut {
         match self {
-            Self::Full => Cut(Duration::from_secs(2)),
+            Self::Full => Cut(Duration::from_secs(5)),
             Self::Quick => Cut(Duration::from_millis(50)),
         }
     }
