@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ::crdt_kit::clock::HybridTimestamp;
 use ::crdt_kit::{Crdt, DeltaCrdt, LWWMap, NodeId, ORSet, ORSetDelta, PNCounter, PNCounterDelta};
+use serde::{Deserialize, Serialize};
 
 use super::{
     CartReplica, CatchUp, CounterReplica, Deltas, FullState, MapReplica, SetReplica, StateMerge, from_bytes, id,
@@ -22,6 +23,15 @@ pub(crate) struct Set {
     set: ORSet<String>,
     /// What the others are known to have; made at the first delta.
     others: Option<ORSet<String>>,
+}
+
+/// What an `ORSet` serialises as.
+#[derive(Serialize, Deserialize)]
+struct Parts {
+    actor: NodeId,
+    counter: u64,
+    elements: BTreeMap<String, BTreeSet<(NodeId, u64)>>,
+    tombstones: BTreeSet<(NodeId, u64)>,
 }
 
 impl Set {
@@ -44,10 +54,10 @@ impl SetReplica for Set {
     }
 
     fn copy(&mut self, replica: u64) -> Self {
-        // The writer of a set cannot be changed, so another one starts empty and merges.
-        let mut set = ORSet::new(node(replica));
-        set.merge(&self.set);
-        Self { set, others: None }
+        // The writer of a set cannot be changed by its API, and merging into an empty one takes removals times elements.
+        let mut parts: Parts = from_bytes(&to_bytes(&self.set));
+        parts.actor = node(replica);
+        Self { set: from_bytes(&to_bytes(&parts)), others: None }
     }
 
     fn contents(&mut self) -> HashSet<String> {
