@@ -58,8 +58,8 @@ impl Backoff {
         }
     }
 
-    /// Takes note that one end has ended the link to go on under another id, and is there: nothing has failed, unless it does so
-    /// again and again.
+    /// Takes note that one end has ended the link to go on under another id, and is there: nothing has failed, unless
+    /// it does so again and again.
     pub(crate) fn renewed(&mut self) {
         self.was_unwanted = false;
         if self.renewals < RENEWALS_MAX {

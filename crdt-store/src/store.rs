@@ -28,7 +28,8 @@ pub trait Store: Debug + Send {
     fn former(&self) -> Vec<ReplicaId>;
 
     /// Lets the store go by another id from here on, which nobody may have used; durable when it returns, whatever is
-    /// staged, which stays so. The id before joins the [former](Self::former) ones and the [disputed](Self::disputed) ones. Nothing happens if it goes by that id already.
+    /// staged, which stays so. The id before joins the [former](Self::former) ones and the [disputed](Self::disputed)
+    /// ones. Nothing happens if it goes by that id already.
     ///
     /// # Errors
     /// [`StoreError`]; which id it goes by shows when the store is opened again.

@@ -61,8 +61,8 @@ pub enum Output {
     },
     /// It is settled in this document whose dots are whose under an id that was used twice.
     ///
-    /// Note it in the store, behind what was asked for before, and hand it to [`Endpoint::settled`](crate::Endpoint::settled) when the document is
-    /// opened again.
+    /// Note it in the store, behind what was asked for before, and hand it to
+    /// [`Endpoint::settled`](crate::Endpoint::settled) when the document is opened again.
     Settled {
         /// Which document.
         document: DocumentId,

@@ -2,8 +2,8 @@
 //!
 //! For every mutant: no panic, no hang; a frame that is refused has allocated at most twice its
 //! bytes, any other a stated multiple; what is held keeps its limits, and is gone with the link; the
-//! endpoint still syncs with an honest peer afterwards, and its documents can be saved and opened. Checksums are no shelter: payloads are also wrapped into
-//! parts with the right hash, and snapshots are given the right digest.
+//! endpoint still syncs with an honest peer afterwards, and its documents can be saved and opened. Checksums are no
+//! shelter: payloads are also wrapped into parts with the right hash, and snapshots are given the right digest.
 //!
 //! `CRDT_HOSTILE_FRAMES` sets the number of random mutants (default 250,000), `CRDT_LAW_SEED` the
 //! seed; a failure prints it with the frame. Allocation is counted by this test binary's allocator.

@@ -1,4 +1,5 @@
-//! Counts the instructions of the hot paths and writes them down as the baseline that `benches/instructions.rs` is held against.
+//! Counts the instructions of the hot paths and writes them down as the baseline that `benches/instructions.rs` is
+//! held against.
 //!
 //! `cargo run -p crdt-benches --bin instructions-baseline`; needs valgrind, and gungraun-runner in the path. Whoever runs
 //! it looks at the diff of `benches/instructions.json`, and says in the commit why paths have become longer.

@@ -1,9 +1,9 @@
 //! One id, two writers: what becomes of a replica that finds out.
 //!
 //! The endpoint finds out, by what peers show, and says what is to be done ([`crdt_sync::Output::Renew`],
-//! [`crdt_sync::Output::Disputed`]). Here the two things come that it cannot do itself: another id is drawn, and is durable in the
-//! store before the first write under it; and what the store holds of a disputed document is read, because memory may
-//! not reach back to where the two histories have parted.
+//! [`crdt_sync::Output::Disputed`]). Here the two things come that it cannot do itself: another id is drawn, and is
+//! durable in the store before the first write under it; and what the store holds of a disputed document is read,
+//! because memory may not reach back to where the two histories have parted.
 //!
 //! What was read must be the document as the endpoint has it. But writes do not stop meanwhile, and to read it again
 //! until none has come between might take for ever. So what is written to the document after it was asked for is kept

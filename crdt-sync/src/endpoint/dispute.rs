@@ -12,8 +12,8 @@
 //!
 //! Where have the two histories parted? Both ends tell each other what their logs know of the id (*trails*), and the
 //! store, which keeps more than memory does, is looked through for the last state at which both still agree.
-//! Between two marks the histories have parted where a process opened the document, if that is between them: a copy is opened
-//! where it was made. If not, they may have agreed for longer than can be seen; what was common then counts
+//! Between two marks the histories have parted where a process opened the document, if that is between them: a copy is
+//! opened where it was made. If not, they may have agreed for longer than can be seen; what was common then counts
 //! twice rather than not at all.
 //!
 //! A document in which nobody remembers that is left as it is, under the old id, and every peer that shows more of it is
@@ -76,7 +76,8 @@ pub enum DisputeError {
 #[derive(Debug)]
 pub(super) struct Dispute {
     rival: Option<Rival>,
-    /// Links on which more was said of it meanwhile: if it cannot be settled by what was said first, they get to say it again.
+    /// Links on which more was said of it meanwhile: if it cannot be settled by what was said first, they get to say
+    /// it again.
     others: Vec<LinkId>,
 }
 

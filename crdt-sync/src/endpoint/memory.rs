@@ -76,7 +76,8 @@ impl Endpoint {
     /// Something of a document has become durable: cuts off its log what every linked peer holds, beyond
     /// [`Config::log_held_bytes_max`](crate::Config::log_held_bytes_max).
     ///
-    /// Without a link nobody is known to hold anything, so nothing is cut. O(links) if nothing is to be cut off, and for each delta that is.
+    /// Without a link nobody is known to hold anything, so nothing is cut. O(links) if nothing is to be cut off, and
+    /// for each delta that is.
     pub(super) fn truncate_held(&mut self, index: DocumentIndex) {
         let Some(document) = self.documents.at_mut(index) else { return };
         let sessions = &self.sessions;

@@ -1,10 +1,10 @@
 //! A replica on disk in a process of its own, for tests that kill it, race it and copy what it leaves.
 //!
 //! `replica FOLDER` opens the folder and obeys lines on standard input: `listen`, `connect URL`,
-//! `write COUNT PREFIX`, `hold COUNT` (wait until there are so many elements), `id`, `state`, `quit`. `replica FOLDER --write PREFIX` writes at once until it is killed, and
-//! with `--connect URL` syncs meanwhile. `replica FOLDER --steps PREFIX` does without threads what is to be killed at each
-//! system call: it opens the store and commits eight times. Every answer is a line on standard output; what is
-//! `acked` there is durable.
+//! `write COUNT PREFIX`, `hold COUNT` (wait until there are so many elements), `id`, `state`, `quit`. `replica FOLDER
+//! --write PREFIX` writes at once until it is killed, and with `--connect URL` syncs meanwhile. `replica FOLDER
+//! --steps PREFIX` does without threads what is to be killed at each system call: it opens the store and commits eight
+//! times. Every answer is a line on standard output; what is `acked` there is durable.
 
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
