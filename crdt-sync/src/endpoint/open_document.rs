@@ -32,7 +32,7 @@ pub(crate) struct OpenDocument {
     /// The last write that is durable.
     persisted: Ticket,
     /// The ids under which we write here, or have: none as long as nothing goes by one.
-    written: Vec<Written>,
+    written: Box<[Written]>,
     /// How often the floor of the log was raised other than by dropping the oldest deltas.
     rebases: u64,
     content: Content,
@@ -84,11 +84,11 @@ impl OpenDocument {
     }
 
     fn with_content(index: DocumentIndex, id: DocumentId, replica: ReplicaId, content: Content) -> Self {
-        let (requested, persisted, written) = (Ticket(0), Ticket(0), Vec::new());
+        let (requested, persisted, written) = (Ticket(0), Ticket(0), Box::default());
         let mut open = Self { id, index, requested, persisted, written, rebases: 0, content };
         let opened = open.counter(replica);
         if opened > 0 {
-            open.written.push(Written { replica, opened, spread: opened });
+            open.written = Box::new([Written { replica, opened, spread: opened }]);
         }
         open
     }
@@ -106,13 +106,16 @@ impl OpenDocument {
     /// Remembers an id of ours from here on; `spread` tells what others may hold already, if that is not known.
     pub(crate) fn write_as(&mut self, replica: ReplicaId, spread: u64) {
         if self.written(replica).is_none() {
-            self.written.push(Written { replica, opened: 0, spread });
+            let mut written = std::mem::take(&mut self.written).into_vec();
+            written.push(Written { replica, opened: 0, spread });
+            self.written = written.into_boxed_slice();
         }
     }
 
     /// It is settled under an id whose transactions are whose.
     pub(crate) fn forget_written(&mut self, replica: ReplicaId) {
-        self.written.retain(|written| written.replica != replica);
+        let written = std::mem::take(&mut self.written).into_vec();
+        self.written = written.into_iter().filter(|written| written.replica != replica).collect();
     }
 
     /// Returns through which counter others may hold what we have written under an id of ours; 0 under any other.
@@ -319,7 +322,7 @@ fn counters(head: &Head) -> impl Iterator<Item = (ReplicaId, u64)> + '_ {
 mod tests {
     use super::*;
 
-    /// Beside this, one at rest takes 32 bytes for each replica and its name.
+    /// Beside this, one at rest takes 32 bytes for each replica and as many if we have written to it, and its name.
     #[test]
     fn a_document_at_rest_takes_little_memory() {
         assert!(size_of::<OpenDocument>() <= 144, "{}", size_of::<OpenDocument>());

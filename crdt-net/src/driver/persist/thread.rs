@@ -41,6 +41,8 @@ pub(super) struct StorageThread {
     loads: usize,
     /// Documents that are loaded after those.
     later: VecDeque<DocumentId>,
+    /// The last write that is durable, to be told next.
+    durable_next: Option<Ticket>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -68,7 +70,14 @@ impl StorageThread {
             }
         };
         let thread = thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(run).map_err(OpenError::Thread)?;
-        let mut this = Self { queue, gathered: Vec::new(), loads: 0, later: VecDeque::new(), thread: Some(thread) };
+        let mut this = Self {
+            queue,
+            gathered: Vec::new(),
+            loads: 0,
+            later: VecDeque::new(),
+            durable_next: None,
+            thread: Some(thread),
+        };
         match opened.await {
             Ok(Ok((opened, identity))) => Ok((this, opened, identity)),
             Ok(Err(error)) => {
@@ -114,14 +123,22 @@ impl StorageThread {
     }
 
     pub(super) async fn done(&mut self) -> Result<Done, StoreError> {
+        if let Some(ticket) = self.durable_next.take() {
+            return Ok(Done::Durable(ticket));
+        }
+        let durable_next = &mut self.durable_next;
         let news = self.queue.news(|news| {
-            // What became durable before a failure still counts.
-            if let Some(ticket) = news.durable.take() {
+            // What was loaded comes before what has become durable since: its document may have come into memory by another
+            // way meanwhile, and must not leave it, all durable, before this is heard. What is durable comes next,
+            // however much is loaded.
+            if !news.loaded.is_empty() {
+                *durable_next = news.durable.take();
+                Some(Ok(Done::Loaded(std::mem::take(&mut news.loaded))))
+            } else if let Some(ticket) = news.durable.take() {
+                // What became durable before a failure still counts.
                 Some(Ok(Done::Durable(ticket)))
             } else if let Some(error) = &news.failure {
                 Some(Err(error.clone()))
-            } else if !news.loaded.is_empty() {
-                Some(Ok(Done::Loaded(std::mem::take(&mut news.loaded))))
             } else if let Some(replica) = news.renewed.take() {
                 Some(Ok(Done::Renewed(replica)))
             } else if let Some(stored) = news.recalled.take() {
