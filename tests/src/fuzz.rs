@@ -18,11 +18,13 @@ mod node;
 mod one_endpoint;
 mod pair;
 mod seal;
+mod store_file;
 mod two_endpoints;
 
 pub use documents::{delta_apply, snapshot_merge};
 pub use json::json_import;
 pub use one_endpoint::frame;
+pub use store_file::store_file;
 pub use two_endpoints::two_endpoints;
 
 /// One thing to fuzz.
@@ -37,10 +39,11 @@ pub struct Target {
 }
 
 /// Everything there is to fuzz.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target { name: "delta_apply", body: delta_apply, seeds: documents::delta_seeds },
     Target { name: "snapshot_merge", body: snapshot_merge, seeds: documents::snapshot_seeds },
     Target { name: "json_import", body: json_import, seeds: json::seeds },
     Target { name: "frame", body: frame, seeds: one_endpoint::seeds },
+    Target { name: "store_file", body: store_file, seeds: store_file::seeds },
     Target { name: "two_endpoints", body: two_endpoints, seeds: two_endpoints::seeds },
 ];
