@@ -121,6 +121,13 @@ impl Model {
         counts.fold(EventSet::default(), EventSet::with)
     }
 
+    /// Tells whether `state` holds the past of everything in it.
+    #[must_use]
+    pub fn is_closed(&self, state: EventSet) -> bool {
+        let mut held = self.events.iter().enumerate().filter(|(event, _)| state.contains(*event));
+        held.all(|(_, event)| state.includes(event.past))
+    }
+
     /// Returns the version of a replica that has seen `state`.
     #[must_use]
     pub fn version(&self, state: EventSet) -> VersionVector {

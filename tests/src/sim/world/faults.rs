@@ -51,6 +51,7 @@ impl World<'_> {
         let Some((number, end)) = lanes.get(fault.at % lanes.len().max(1)).copied() else { return false };
         let wire = self.wires.get_mut(&number).expect("it was just found");
         wire.is_tampered = true;
+        self.oracle.tampered();
         let lane = &mut wire.lanes[end];
         let at = fault.with % (lane.messages.len() + 1 - least);
         match fault.kind {
