@@ -38,3 +38,11 @@ fn a_seed_gives_the_same_trace_in_every_process() {
     assert_eq!(run(), here);
     assert_eq!(run(), here);
 }
+
+/// Seeds beyond the default sweep that have found something (docs/testing.md).
+#[test]
+fn seeds_that_have_found_something_find_it_no_more() {
+    for seed in [9101] {
+        sweep(seed, 1).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
