@@ -11,6 +11,9 @@ use crdt_tests::sim::{FaultKind, Plan, simulate, sweep};
 /// Seeds unless `SIM_SEEDS` says otherwise.
 const SEEDS: u64 = 4_000;
 
+/// Seeds beyond those that have found something (docs/testing.md).
+const FOUND_SOMETHING: [u64; 1] = [9101];
+
 #[test]
 fn no_promise_is_broken_under_any_mix_of_faults() {
     let (from, seeds) = (from_env("SIM_FROM").unwrap_or(0), from_env("SIM_SEEDS").unwrap_or(SEEDS));
@@ -39,10 +42,9 @@ fn a_seed_gives_the_same_trace_in_every_process() {
     assert_eq!(run(), here);
 }
 
-/// Seeds beyond the default sweep that have found something (docs/testing.md).
 #[test]
 fn seeds_that_have_found_something_find_it_no_more() {
-    for seed in [9101] {
-        sweep(seed, 1).unwrap_or_else(|failure| panic!("{failure}"));
-    }
+    FOUND_SOMETHING.iter().for_each(|seed| {
+        sweep(*seed, 1).unwrap_or_else(|failure| panic!("{failure}"));
+    });
 }

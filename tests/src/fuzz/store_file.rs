@@ -1,13 +1,12 @@
 //! The file of a store, damaged in any way.
 
 use std::collections::BTreeMap;
-use std::panic;
 use std::sync::OnceLock;
 
 use crdt_store::{DiskStore, Store};
 
 use super::input::Input;
-use crate::disk::{Ended, Ledger, SimDisk, Unfaithful, Workload, options};
+use crate::disk::{Ended, Ledger, SimDisk, Unfaithful, Workload, options, silence_redb};
 
 /// Changes in the file: documents with snapshots, layers and tails.
 const CHANGES: usize = 200;
@@ -80,14 +79,4 @@ fn whole() -> (Vec<u8>, Ledger) {
     ledger.acknowledged();
     drop(store);
     (disk.content(), ledger)
-}
-
-/// redb panics on some damage; the store catches that, and neither a reader nor a fuzzer needs to hear of it.
-fn silence_redb() {
-    let before = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
-        if !info.location().is_some_and(|at| at.file().contains("redb-")) {
-            before(info);
-        }
-    }));
 }

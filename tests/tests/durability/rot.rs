@@ -1,13 +1,12 @@
 //! Bits that turn over in a file at rest: an error or the right data, never something else.
 
 use std::collections::BTreeMap;
-use std::panic;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use crdt_store::{DiskStore, Store};
 use crdt_tests::Choices;
-use crdt_tests::disk::{Ended, Ledger, SimDisk, Unfaithful, Workload, options};
+use crdt_tests::disk::{Ended, Ledger, SimDisk, Unfaithful, Workload, options, silence_redb};
 use crdt_tests::law::from_env;
 
 /// Changes in the file: enough for most of it to be in use.
@@ -58,14 +57,4 @@ fn turn_over(whole: &[u8], number: u64, ledger: &mut Ledger) -> bool {
         Err(Unfaithful::Unreadable(_)) => true,
         Err(wrong) => panic!("bit {number}, in byte {at}: {wrong}"),
     }
-}
-
-/// redb panics on some damage; the store catches that, and nobody needs to read of it.
-fn silence_redb() {
-    let before = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
-        if !info.location().is_some_and(|at| at.file().contains("redb-")) {
-            before(info);
-        }
-    }));
 }
