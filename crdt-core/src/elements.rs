@@ -186,9 +186,8 @@ impl<E, F: FnMut(&E, &Dots, &Dots)> Fuse<E, Dots> for AddWins<'_, F> {
     }
 
     fn theirs(&mut self, element: &E, theirs: &Dots) -> Option<Dots> {
-        let translated = theirs.iter().map(|dot| self.sides.translated(dot));
-        let new: Dots =
-            translated.filter(|dot| !self.sides.mine_covers(*dot) || is_planted(Bug::MergeResurrects)).collect();
+        let is_new = |dot: &LocalDot| !self.sides.mine_covers(*dot) || is_planted(Bug::MergeResurrects);
+        let new: Dots = theirs.iter().map(|dot| self.sides.translated(dot)).filter(is_new).collect();
         if new.is_empty() {
             return None;
         }

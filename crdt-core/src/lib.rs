@@ -49,6 +49,7 @@ mod snapshot;
 mod sorted;
 mod state;
 mod table;
+mod text;
 mod transaction;
 mod types;
 mod value;
@@ -71,6 +72,7 @@ pub use path::{Key, Kind, Path};
 pub use read::{Conflict, EntryRef, MapRef, RegisterRef, SetRef};
 pub use snapshot::Snapshot;
 pub use state::ReissueError;
+pub use text::Text;
 pub use transaction::{Committed, CounterMut, EditError, MapMut, RegisterMut, SetMut, Transaction};
 pub use types::{
     CounterOverflow, DeltaError, GCounter, GCounterDelta, LwwRegister, LwwRegisterDelta, MvRegister, MvRegisterDelta,

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::Text;
+
 /// What kind of data a map key leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -38,7 +40,7 @@ impl fmt::Display for Kind {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// The name; at most [`KEY_BYTES_MAX`](crate::limits::KEY_BYTES_MAX) bytes.
-    pub name: Arc<str>,
+    pub name: Text,
     /// What it leads to.
     pub kind: Kind,
 }
@@ -46,7 +48,7 @@ pub struct Key {
 impl Key {
     /// Makes a key of the given kind.
     #[must_use]
-    pub fn new(kind: Kind, name: impl Into<Arc<str>>) -> Self {
+    pub fn new(kind: Kind, name: impl Into<Text>) -> Self {
         Self { name: name.into(), kind }
     }
 

@@ -3,8 +3,6 @@
 //! What is not there reads as `None`; what was reset or removed is not there. Lists are sorted,
 //! so equal documents read equally.
 
-use std::sync::Arc;
-
 use serde::de::DeserializeOwned;
 
 use crate::clock::Stamp;
@@ -14,6 +12,7 @@ use crate::json;
 use crate::node::{MapNode, Node, RegisterEntry, RegisterNode, SetNode};
 use crate::path::{Key, Kind};
 use crate::state::State;
+use crate::text::Text;
 use crate::value::Value;
 
 /// A map, or the root of a document.
@@ -101,7 +100,7 @@ impl<'a> MapRef<'a> {
 
     /// Returns the counters among the entries, sorted by name. O(n log n).
     #[must_use]
-    pub fn counters(&self) -> Vec<(Arc<str>, i128)> {
+    pub fn counters(&self) -> Vec<(Text, i128)> {
         let entries = self.entries().into_iter();
         let sums = entries.filter_map(|(key, entry)| match entry {
             EntryRef::Counter(sum) => Some((key.name.clone(), sum)),

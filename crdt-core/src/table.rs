@@ -2,22 +2,23 @@
 //!
 //! How can a snapshot cost nothing and a write still run at the speed of a plain hash table?
 //! A persistent tree pays on every access (4–8 times a hash table); one flat table has to be copied
-//! whole. So entries are spread by hash over many small hash tables, the *shards*, each behind
+//! whole. So entries are spread by hash over many small sorted arrays, the *shards*, each behind
 //! an `Arc`; a clone shares them all, and a write under a live clone copies the one shard it touches.
 //! The directory of shards is a persistent vector, so cloning it is O(1) too. Up to
 //! [`SINGLE_MAX`] entries are one shard without a directory, and an empty table allocates nothing.
 //!
 //! Every table of the process spreads by the same hash, so two tables merge shard against shard,
-//! within the cache (see [`merge`]), and a shard that both share is skipped unread. The hash is
+//! in one pass over memory (see [`merge`]), and a shard that both share is skipped unread. The hash is
 //! seeded once a process from the system's entropy, against keys chosen to collide. Iteration
 //! order depends on it: *whatever reaches bytes or messages must be sorted by the caller*.
 //!
 //! The number of shards grows and shrinks by one at a time, so no insert rehashes the whole table.
 //!
 //! Source: Litwin, "Linear hashing: a new tool for file and table addressing" (1980); differs in:
-//! a bucket is a hash table of its own, and shared.
+//! a bucket is sorted by hash, and shared.
 
 mod merge;
+mod shard;
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -25,17 +26,18 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::mem;
 use std::sync::{Arc, LazyLock};
 
-use hashbrown::hash_table::Entry as Slot;
-use hashbrown::{DefaultHashBuilder, DefaultHasher, HashTable};
+use hashbrown::{DefaultHashBuilder, DefaultHasher};
 use imbl::Vector;
+
+use shard::Shard;
 
 pub(crate) use merge::{Fuse, Outcome};
 
 /// Entries a shard, on average, above which one more shard is split off.
-const LOAD: usize = 64;
+const LOAD: usize = 48;
 
-/// Entries that stay in one shard without a directory: what 128 buckets hold.
-const SINGLE_MAX: usize = 112;
+/// Entries that stay in one shard without a directory.
+const SINGLE_MAX: usize = 72;
 
 /// 2⁶⁴ divided by the golden ratio: as a factor it spreads low bits over all higher ones.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -54,18 +56,8 @@ pub(crate) struct Table<K, V> {
     shards: Shards<K, V>,
 }
 
-type Shard<K, V> = HashTable<Entry<K, V>>;
-
-#[derive(Clone)]
-struct Entry<K, V> {
-    /// Kept, so that growing, splitting and merging need not visit a key that lies elsewhere.
-    spread: Spread,
-    key: K,
-    value: V,
-}
-
-/// The part of a key's hash that places it: 32 bits, which fit in the padding of most entries.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The part of a key's hash that places it: the lowest bits choose the shard, all of them the order within.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Spread(u32);
 
 enum Shards<K, V> {
@@ -110,7 +102,7 @@ impl<K, V> Table<K, V> {
             Shards::Many(directory) => (None, Some(directory.shards.iter())),
         };
         let shards = one.into_iter().chain(many.into_iter().flatten());
-        shards.flat_map(|shard| shard.iter()).map(|entry| (&entry.key, &entry.value))
+        shards.flat_map(|shard| shard.entries()).map(|(key, value)| (key, value))
     }
 
     /// Returns how many shards there are; an empty table counts as one empty shard.
@@ -131,8 +123,8 @@ impl<K, V> Table<K, V> {
             Shards::One(shard) => shard,
             Shards::Many(directory) => &directory.shards[spread.shard(directory.shards.len())],
         };
-        let found = shard.find(spread.in_shard(), |entry| entry.key.borrow() == key)?;
-        Some(&found.value)
+        let position = shard.position(spread, key).ok()?;
+        Some(&shard.entries()[position].1)
     }
 
     /// Returns the shard for `hash`, to be written, and where entries in a directory are counted.
@@ -186,15 +178,15 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
         let spread = Spread::of(key);
         self.make_room();
         let (shard, len) = self.shard_mut(spread);
-        match Arc::make_mut(shard).entry(spread.in_shard(), |entry| entry.key == *key, rehash) {
-            Slot::Occupied(entry) => &mut entry.into_mut().value,
-            Slot::Vacant(entry) => {
-                if let Some(len) = len {
-                    *len += 1;
-                }
-                &mut entry.insert(Entry { spread, key: key.clone(), value: make() }).into_mut().value
+        let shard = Arc::make_mut(shard);
+        let position = shard.position(spread, key).unwrap_or_else(|position| {
+            shard.insert(position, spread, key.clone(), make());
+            if let Some(len) = len {
+                *len += 1;
             }
-        }
+            position
+        });
+        shard.value_mut(position)
     }
 
     /// Sets the value of `key` and returns the one before. O(1); may copy or split a shard.
@@ -220,53 +212,44 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
     }
 
     /// Decides about one entry having seen its value; copies no shard on [`Outcome::Keep`]. O(1),
-    /// with one hash and, where nothing is shared, one search.
+    /// with one hash and one search.
     pub(crate) fn alter(&mut self, key: &K, decide: impl FnOnce(Option<&V>) -> Outcome<V>) {
         let spread = Spread::of(key);
         self.make_room();
         let (shard, len) = self.shard_mut(spread);
-        let Some(shard) = Arc::get_mut(shard) else { return self.alter_shared(spread, key, decide) };
-        let before = shard.len();
-        match shard.entry(spread.in_shard(), |entry| entry.key == *key, rehash) {
-            Slot::Occupied(mut entry) => match decide(Some(&entry.get().value)) {
-                Outcome::Keep => return,
-                Outcome::Put(value) => entry.get_mut().value = value,
-                Outcome::Drop => drop(entry.remove()),
-            },
-            Slot::Vacant(entry) => {
-                if let Outcome::Put(value) = decide(None) {
-                    entry.insert(Entry { spread, key: key.clone(), value });
+        let position = shard.position(spread, key);
+        let before = position.ok().map(|position| &shard.entries()[position].1);
+        match (decide(before), position) {
+            (Outcome::Keep, _) | (Outcome::Drop, Err(_)) => {}
+            (Outcome::Put(value), Ok(position)) => *Arc::make_mut(shard).value_mut(position) = value,
+            (Outcome::Put(value), Err(position)) => {
+                Arc::make_mut(shard).insert(position, spread, key.clone(), value);
+                if let Some(len) = len {
+                    *len += 1;
+                }
+                return;
+            }
+            (Outcome::Drop, Ok(position)) => {
+                Arc::make_mut(shard).remove(position);
+                if let Some(len) = len {
+                    *len -= 1;
                 }
             }
         }
-        let after = shard.len();
-        if let Some(len) = len {
-            *len = *len + after - before;
-        }
-        if after <= before {
-            trim(shard);
-            self.give_back();
-        }
-    }
-
-    fn alter_shared(&mut self, spread: Spread, key: &K, decide: impl FnOnce(Option<&V>) -> Outcome<V>) {
-        match decide(self.find(spread, key)) {
-            Outcome::Keep => {}
-            Outcome::Put(value) => drop(self.insert_hashed(spread, key.clone(), value)),
-            Outcome::Drop => drop(self.remove_hashed(spread, key)),
-        }
+        self.give_back();
     }
 
     fn insert_hashed(&mut self, spread: Spread, key: K, value: V) -> Option<V> {
         self.make_room();
         let (shard, len) = self.shard_mut(spread);
-        match Arc::make_mut(shard).entry(spread.in_shard(), |entry| entry.key == key, rehash) {
-            Slot::Occupied(mut entry) => Some(mem::replace(&mut entry.get_mut().value, value)),
-            Slot::Vacant(entry) => {
+        let shard = Arc::make_mut(shard);
+        match shard.position(spread, &key) {
+            Ok(position) => Some(mem::replace(shard.value_mut(position), value)),
+            Err(position) => {
+                shard.insert(position, spread, key, value);
                 if let Some(len) = len {
                     *len += 1;
                 }
-                entry.insert(Entry { spread, key, value });
                 None
             }
         }
@@ -281,24 +264,22 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
             return None;
         }
         let (shard, len) = self.shard_mut(spread);
-        if is_shared(shard) && shard.find(spread.in_shard(), |entry| entry.key.borrow() == key).is_none() {
-            return None;
-        }
-        let shard = Arc::make_mut(shard);
-        let entry = shard.find_entry(spread.in_shard(), |entry| entry.key.borrow() == key).ok()?;
-        let (removed, _) = entry.remove();
+        let position = shard.position(spread, key).ok()?;
+        let removed = Arc::make_mut(shard).remove(position);
         if let Some(len) = len {
             *len -= 1;
         }
-        trim(shard);
         self.give_back();
-        Some((removed.key, removed.value))
+        Some(removed)
     }
 
-    /// Splits a shard if one more entry would be too many for the shards there are.
+    /// Splits a shard if one more entry would be too many for the shards there are; two, as a merge may have left
+    /// half as many as there should be.
     fn make_room(&mut self) {
-        if self.is_crowded(self.len() + 1) {
-            self.split();
+        for _ in 0..2 {
+            if self.is_crowded(self.len() + 1) {
+                self.split();
+            }
         }
     }
 
@@ -343,19 +324,16 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
     }
 }
 
-impl<K: Clone + Eq + Hash, V: Clone> Directory<K, V> {
+impl<K: Clone, V: Clone> Directory<K, V> {
     /// Adds a shard and moves to it the entries of its parent that belong there now.
     fn split(&mut self) {
         let index = self.shards.len();
         let parent = &mut self.shards[parent_of(index)];
-        let mut new = Shard::new();
-        if !parent.is_empty() {
-            new.reserve(parent.len() / 2, rehash);
-            let moves = |entry: &mut Entry<K, V>| entry.spread.shard(index + 1) == index;
-            for entry in Arc::make_mut(parent).extract_if(moves) {
-                new.insert_unique(rehash(&entry), entry, rehash);
-            }
-        }
+        let new = if parent.is_empty() {
+            Shard::new()
+        } else {
+            Arc::make_mut(parent).split_off(|spread| spread.shard(index + 1) == index)
+        };
         self.shards.push_back(Arc::new(new));
     }
 
@@ -367,12 +345,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Directory<K, V> {
         if parent.is_empty() {
             *parent = last;
         } else if !last.is_empty() {
-            let parent = Arc::make_mut(parent);
-            let last = Arc::try_unwrap(last).unwrap_or_else(|shared| Shard::clone(&shared));
-            parent.reserve(last.len(), rehash);
-            for entry in last {
-                parent.insert_unique(rehash(&entry), entry, rehash);
-            }
+            Arc::make_mut(parent).unite(Arc::unwrap_or_clone(last));
         }
     }
 }
@@ -412,26 +385,9 @@ impl Spread {
         Self(((hash ^ (hash >> 32)).wrapping_mul(MIX) >> 32) as u32)
     }
 
-    /// Returns which of `shards` shards the key belongs to. The lowest eight bits place it in there.
+    /// Returns which of `shards` shards the key belongs to.
     fn shard(self, shards: usize) -> usize {
-        shard_within((self.0 >> 8) as usize, shards)
-    }
-
-    /// Returns the hash for use within a shard, whose tables look at the lowest and the highest bits.
-    fn in_shard(self) -> u64 {
-        u64::from(self.0).wrapping_mul(MIX)
-    }
-}
-
-/// Returns the hash of an entry for use within a shard.
-fn rehash<K, V>(entry: &Entry<K, V>) -> u64 {
-    entry.spread.in_shard()
-}
-
-/// Gives back the buckets of a shard that has become nearly empty.
-fn trim<K, V>(shard: &mut Shard<K, V>) {
-    if shard.len() < shard.num_buckets() / 8 {
-        shard.shrink_to(shard.len() * 2, rehash);
+        shard_within(self.0 as usize, shards)
     }
 }
 
@@ -453,11 +409,6 @@ fn share(len: usize, index: usize, shards: usize) -> usize {
 /// Returns the shard that `index` was split from.
 fn parent_of(index: usize) -> usize {
     index ^ (1 << index.ilog2())
-}
-
-/// Tells whether a write would copy the shard. There are no weak references to shards.
-fn is_shared<K, V>(shard: &Arc<Shard<K, V>>) -> bool {
-    Arc::strong_count(shard) > 1
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! What a register or a set element holds.
 //!
 //! Values are compared and ordered totally, floats included, because they serve as set elements
-//! and their order reaches bytes. Text and bytes are shared: copying a value copies a pointer.
+//! and their order reaches bytes. Copying a value never copies its text or bytes, unless they are short enough to lie in it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use crate::text::Text;
 
 /// One scalar: what a register holds and a set consists of.
 ///
@@ -23,7 +25,7 @@ pub enum Value {
     /// A floating-point number, totally ordered.
     Float(Float),
     /// Unicode text; at most [`VALUE_BYTES_MAX`](crate::limits::VALUE_BYTES_MAX) in a document.
-    Text(Arc<str>),
+    Text(Text),
     /// Bytes; at most [`VALUE_BYTES_MAX`](crate::limits::VALUE_BYTES_MAX) in a document.
     Bytes(Arc<[u8]>),
 }
@@ -251,6 +253,11 @@ impl From<Vec<u8>> for Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn takes_twenty_four_bytes() {
+        assert_eq!(size_of::<Value>(), 24);
+    }
 
     #[test]
     fn every_nan_is_one_value_and_the_zeros_are_two() {

@@ -1,16 +1,20 @@
 //! Merging two tables, shard against shard.
 //!
-//! What if their shard counts differ? Growing only ever divides a shard, so each shard of the
-//! longer table lies within one shard of the shorter. Mine is made the longer one; but dividing
-//! shards copies those that are shared, so that waits until something is known to change.
+//! What if their shard counts differ? Growing only ever divides a shard, so of two shards that have anything to do
+//! with each other one lies within the other, whichever table it is of. But what is added to a table of few shards
+//! would make them long, so mine is then divided as far as the other is; and since dividing copies the shards that
+//! are shared, that waits until something is known to change.
 //!
-//! Each shard is compared first and written after, and only if something changes in it: a merge
-//! that brings nothing copies nothing.
+//! Each shard is compared first and written after, and only if something changes in it: a merge that brings nothing
+//! copies nothing.
 
 use std::hash::Hash;
+use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Entry, Shard, Shards, Table, is_shared, rehash, shard_within, trim};
+use super::shard::{Changes, Shard};
+use super::{Shards, Spread, Table, shard_within};
 
 /// What becomes of an entry in a merge.
 #[derive(Debug)]
@@ -36,17 +40,6 @@ pub(crate) trait Fuse<K, V> {
     fn both(&mut self, key: &K, mine: &V, theirs: &V) -> Outcome<V>;
 }
 
-/// What a merge changes in one shard. Kept from shard to shard for its memory.
-struct Changes<K, V> {
-    /// By position in the shard.
-    puts: Vec<(usize, V)>,
-    /// By position in the shard.
-    drops: Vec<usize>,
-    adds: Vec<Entry<K, V>>,
-    /// The positions in the other's shard whose keys mine has too, a bit each.
-    met: Vec<u64>,
-}
-
 impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
     /// Takes in another table as `fuse` decides. O(entries of both) less the shards they share;
     /// a shared shard in which nothing changes is not copied.
@@ -54,7 +47,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
         if self.shares_all(other) {
             return;
         }
-        let mut changes = Changes { puts: Vec::new(), drops: Vec::new(), adds: Vec::new(), met: Vec::new() };
+        let mut changes = Changes::default();
         let before = self.shard_count();
         let mut done = 0;
         if before < other.shard_count() {
@@ -62,14 +55,14 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
                 self.compare_coarse(done, other, fuse, &mut changes);
                 done += 1;
             }
-            let adds = std::mem::take(&mut changes.adds);
+            let adds = mem::take(&mut changes.adds);
             self.carry_out(done.saturating_sub(1), &mut changes);
             if done < before || !adds.is_empty() {
                 while self.shard_count() < other.shard_count() {
                     self.split();
                 }
             }
-            for Entry { spread, key, value } in adds {
+            for (spread, (key, value)) in adds {
                 self.insert_hashed(spread, key, value);
             }
         }
@@ -80,16 +73,19 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
             }
         }
         self.give_back();
-        while self.is_crowded(self.len()) {
-            self.split();
+        // Dividing what has just been written would read it all again. Inserts catch up, a little each.
+        if self.is_crowded(self.len() / 2) {
+            while self.is_crowded(self.len()) {
+                self.split();
+            }
         }
     }
 
     /// Compares one shard of mine with the one of theirs in which it lies.
     fn compare(&self, index: usize, other: &Self, fuse: &mut impl Fuse<K, V>, changes: &mut Changes<K, V>) {
         let none = Shard::new();
-        let count = self.shard_count();
-        let (mine, theirs) = (self.shard(index), other.shard(shard_within(index, other.shard_count())));
+        let (count, other_count) = (self.shard_count(), other.shard_count());
+        let (mine, theirs) = (self.shard(index), other.shard(shard_within(index, other_count)));
         if let (Some(mine), Some(theirs)) = (mine, theirs)
             && Arc::ptr_eq(mine, theirs)
         {
@@ -97,29 +93,27 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
         }
         let mine = mine.map_or(&none, |shard| &**shard);
         let theirs = theirs.map_or(&none, |shard| &**shard);
-        if changes.compare_mine(mine, theirs, fuse) < theirs.len() {
-            changes.add_unmet(theirs, fuse, |entry| entry.spread.shard(count) == index);
+        if count == other_count {
+            compare(mine, theirs, |_| true, fuse, changes);
+        } else {
+            compare(mine, theirs, |spread| spread.shard(count) == index, fuse, changes);
         }
     }
 
     /// Compares one shard of mine with the several of theirs that lie in it.
     fn compare_coarse(&self, index: usize, other: &Self, fuse: &mut impl Fuse<K, V>, changes: &mut Changes<K, V>) {
         let Some(mine) = self.shard(index) else { return };
-        let count = self.shard_count();
+        let (count, other_count) = (self.shard_count(), other.shard_count());
         let step = (count.next_power_of_two() / 2).max(1);
-        let parts = || (index..other.shard_count()).step_by(step).filter(|part| shard_within(*part, count) == index);
-        if parts().count() == 1 && other.shard(index).is_some_and(|theirs| Arc::ptr_eq(mine, theirs)) {
-            return;
-        }
-        for position in mine.iter_buckets() {
-            let Some(entry) = mine.get_bucket(position) else { continue };
-            changes.ask(position, entry, other.find(entry.spread, &entry.key), fuse);
-        }
-        for theirs in parts().filter_map(|part| other.shard(part)) {
-            for entry in theirs.iter().filter(|entry| position_of(mine, entry).is_none()) {
-                changes.add(entry, fuse);
+        for part in (index..other_count).step_by(step).filter(|part| shard_within(*part, count) == index) {
+            let Some(theirs) = other.shard(part) else { continue };
+            if !Arc::ptr_eq(mine, theirs) {
+                compare(mine, theirs, |spread| spread.shard(other_count) == part, fuse, changes);
             }
         }
+        // Each part has said what it changes, in its own order.
+        changes.puts.sort_unstable_by_key(|(position, _)| *position);
+        changes.drops.sort_unstable();
     }
 
     /// Makes the changes in one shard, and leaves `changes` empty.
@@ -138,12 +132,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
                 &mut directory.shards[index]
             }
         };
-        if is_shared(arc) {
-            let copy = Shard::clone(arc);
-            changes.reposition(arc, &copy);
-            *arc = Arc::new(copy);
-        }
-        changes.make(Arc::make_mut(arc));
+        Arc::make_mut(arc).change(changes);
     }
 }
 
@@ -167,87 +156,64 @@ impl<K, V> Table<K, V> {
     }
 }
 
-impl<K: Clone + Eq + Hash, V> Changes<K, V> {
-    fn is_empty(&self) -> bool {
-        self.puts.is_empty() && self.drops.is_empty() && self.adds.is_empty()
-    }
-
-    /// Asks about every entry of mine; returns how many of them the other has too.
-    fn compare_mine(&mut self, mine: &Shard<K, V>, theirs: &Shard<K, V>, fuse: &mut impl Fuse<K, V>) -> usize {
-        self.met.clear();
-        self.met.resize(theirs.num_buckets().div_ceil(64), 0);
-        let mut met = 0;
-        for position in mine.iter_buckets() {
-            let Some(entry) = mine.get_bucket(position) else { continue };
-            let theirs = position_of(theirs, entry).and_then(|position| {
-                self.met[position / 64] |= 1 << (position % 64);
-                met += 1;
-                theirs.get_bucket(position)
-            });
-            self.ask(position, entry, theirs.map(|theirs| &theirs.value), fuse);
+/// Asks about every entry of two shards whose spread `concerns` both, in the order of spreads.
+fn compare<K: Clone + Eq, V>(
+    mine: &Shard<K, V>,
+    theirs: &Shard<K, V>,
+    concerns: impl Fn(Spread) -> bool,
+    fuse: &mut impl Fuse<K, V>,
+    changes: &mut Changes<K, V>,
+) {
+    let (my_spreads, their_spreads) = (mine.spreads(), theirs.spreads());
+    let (mut my_next, mut their_next) = (0, 0);
+    loop {
+        while my_spreads.get(my_next).is_some_and(|spread| !concerns(*spread)) {
+            my_next += 1;
         }
-        met
-    }
-
-    /// Asks about the entries of theirs that mine has not met, where they concern this shard.
-    fn add_unmet(&mut self, theirs: &Shard<K, V>, fuse: &mut impl Fuse<K, V>, concerns: impl Fn(&Entry<K, V>) -> bool) {
-        for position in theirs.iter_buckets() {
-            if self.met[position / 64] & (1 << (position % 64)) == 0
-                && let Some(entry) = theirs.get_bucket(position)
-                && concerns(entry)
-            {
-                self.add(entry, fuse);
+        while their_spreads.get(their_next).is_some_and(|spread| !concerns(*spread)) {
+            their_next += 1;
+        }
+        let (my_run, their_run) = match (my_spreads.get(my_next), their_spreads.get(their_next)) {
+            (None, None) => return,
+            (Some(my_spread), Some(their_spread)) if my_spread == their_spread => {
+                (run(my_spreads, my_next), run(their_spreads, their_next))
             }
-        }
-    }
-
-    /// Asks about an entry of mine.
-    fn ask(&mut self, position: usize, mine: &Entry<K, V>, theirs: Option<&V>, fuse: &mut impl Fuse<K, V>) {
-        let outcome = match theirs {
-            Some(theirs) => fuse.both(&mine.key, &mine.value, theirs),
-            None => fuse.mine(&mine.key, &mine.value),
+            (Some(my_spread), their_spread) if their_spread.is_none_or(|theirs| my_spread < theirs) => {
+                (my_next..my_next + 1, their_next..their_next)
+            }
+            _ => (my_next..my_next, their_next..their_next + 1),
         };
-        match outcome {
-            Outcome::Keep => {}
-            Outcome::Drop => self.drops.push(position),
-            Outcome::Put(value) => self.puts.push((position, value)),
-        }
-    }
-
-    /// Asks about an entry of theirs that mine lacks.
-    fn add(&mut self, theirs: &Entry<K, V>, fuse: &mut impl Fuse<K, V>) {
-        if let Some(value) = fuse.theirs(&theirs.key, &theirs.value) {
-            self.adds.push(Entry { spread: theirs.spread, key: theirs.key.clone(), value });
-        }
-    }
-
-    /// Finds the positions again in a copy: a copy need not keep them.
-    fn reposition(&mut self, original: &Shard<K, V>, copy: &Shard<K, V>) {
-        let positions = self.puts.iter_mut().map(|(position, _)| position).chain(&mut self.drops);
-        for position in positions {
-            let entry = original.get_bucket(*position).expect("positions come from this shard: compare");
-            *position = position_of(copy, entry).expect("a copy has every key");
-        }
-    }
-
-    fn make(&mut self, shard: &mut Shard<K, V>) {
-        for (position, value) in self.puts.drain(..) {
-            shard.get_bucket_mut(position).expect("positions come from this shard: compare").value = value;
-        }
-        for position in self.drops.drain(..) {
-            if let Ok(entry) = shard.get_bucket_entry(position) {
-                entry.remove();
+        (my_next, their_next) = (my_run.end, their_run.end);
+        let (my_run_entries, their_run_entries) =
+            (&mine.entries()[my_run.clone()], &theirs.entries()[their_run.clone()]);
+        for (position, (key, value)) in my_run.zip(my_run_entries) {
+            let outcome = match value_of(their_run_entries, key) {
+                Some(theirs) => fuse.both(key, value, theirs),
+                None => fuse.mine(key, value),
+            };
+            match outcome {
+                Outcome::Keep => {}
+                Outcome::Drop => changes.drops.push(position),
+                Outcome::Put(value) => changes.puts.push((position, value)),
             }
         }
-        trim(shard);
-        shard.reserve(self.adds.len(), rehash);
-        for entry in self.adds.drain(..) {
-            shard.insert_unique(rehash(&entry), entry, rehash);
+        for (position, (key, value)) in their_run.zip(their_run_entries) {
+            if value_of(my_run_entries, key).is_none()
+                && let Some(value) = fuse.theirs(key, value)
+            {
+                changes.adds.push((their_spreads[position], (key.clone(), value)));
+            }
         }
     }
 }
 
-/// Finds the entry with the same key in another shard.
-fn position_of<K: Eq, V>(shard: &Shard<K, V>, entry: &Entry<K, V>) -> Option<usize> {
-    shard.find_bucket_index(rehash(entry), |other| other.spread == entry.spread && other.key == entry.key)
+/// Returns the positions of the spreads equal to the one at `start`; nearly always that one alone.
+fn run(spreads: &[Spread], start: usize) -> Range<usize> {
+    let len = spreads[start..].iter().take_while(|spread| **spread == spreads[start]).count();
+    start..start + len
+}
+
+/// Returns the value of a key among a few entries.
+fn value_of<'a, K: Eq, V>(entries: &'a [(K, V)], key: &K) -> Option<&'a V> {
+    entries.iter().find(|(other, _)| other == key).map(|(_, value)| value)
 }
