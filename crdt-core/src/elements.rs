@@ -174,15 +174,28 @@ struct AddWins<'a, F> {
     none: Dots,
 }
 
-impl<E, F: FnMut(&E, &Dots, &Dots)> Fuse<E, Dots> for AddWins<'_, F> {
-    fn mine(&mut self, element: &E, mine: &Dots) -> Outcome<Dots> {
-        if mine.iter().all(|dot| !self.sides.theirs_covers(dot)) && !is_planted(Bug::MergeDropsNews) {
+impl<F> AddWins<'_, F> {
+    /// Decides about an element that the other side lacks.
+    fn lacked<E>(&mut self, element: &E, mine: &Dots) -> Outcome<Dots>
+    where
+        F: FnMut(&E, &Dots, &Dots),
+    {
+        let is_news = |dot: &LocalDot| !self.sides.theirs_covers(*dot) && !is_planted(Bug::MergeDropsNews);
+        if mine.iter().all(|dot| is_news(&dot)) {
             return Outcome::Keep;
         }
-        let news = |dot: &LocalDot| !self.sides.theirs_covers(*dot) && !is_planted(Bug::MergeDropsNews);
-        let kept: Dots = mine.iter().filter(news).collect();
+        let kept: Dots = mine.iter().filter(is_news).collect();
         (self.changed)(element, mine, &kept);
         if kept.is_empty() { Outcome::Drop } else { Outcome::Put(kept) }
+    }
+}
+
+impl<E, F: FnMut(&E, &Dots, &Dots)> Fuse<E, Dots> for AddWins<'_, F> {
+    fn mine(&mut self, element: &E, mine: &Dots, theirs: Option<&Dots>) -> Outcome<Dots> {
+        let Some(theirs) = theirs else { return self.lacked(element, mine) };
+        let Some(merged) = self.sides.merged(mine, theirs) else { return Outcome::Keep };
+        (self.changed)(element, mine, &merged);
+        if merged.is_empty() { Outcome::Drop } else { Outcome::Put(merged) }
     }
 
     fn theirs(&mut self, element: &E, theirs: &Dots) -> Option<Dots> {
@@ -193,11 +206,5 @@ impl<E, F: FnMut(&E, &Dots, &Dots)> Fuse<E, Dots> for AddWins<'_, F> {
         }
         (self.changed)(element, &self.none, &new);
         Some(new)
-    }
-
-    fn both(&mut self, element: &E, mine: &Dots, theirs: &Dots) -> Outcome<Dots> {
-        let Some(merged) = self.sides.merged(mine, theirs) else { return Outcome::Keep };
-        (self.changed)(element, mine, &merged);
-        if merged.is_empty() { Outcome::Drop } else { Outcome::Put(merged) }
     }
 }

@@ -186,7 +186,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
             }
             position
         });
-        shard.value_mut(position)
+        shard.entry_mut(position).1
     }
 
     /// Sets the value of `key` and returns the one before. O(1); may copy or split a shard.
@@ -221,7 +221,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
         let before = position.ok().map(|position| &shard.entries()[position].1);
         match (decide(before), position) {
             (Outcome::Keep, _) | (Outcome::Drop, Err(_)) => {}
-            (Outcome::Put(value), Ok(position)) => *Arc::make_mut(shard).value_mut(position) = value,
+            (Outcome::Put(value), Ok(position)) => *Arc::make_mut(shard).entry_mut(position).1 = value,
             (Outcome::Put(value), Err(position)) => {
                 Arc::make_mut(shard).insert(position, spread, key.clone(), value);
                 if let Some(len) = len {
@@ -244,7 +244,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
         let (shard, len) = self.shard_mut(spread);
         let shard = Arc::make_mut(shard);
         match shard.position(spread, &key) {
-            Ok(position) => Some(mem::replace(shard.value_mut(position), value)),
+            Ok(position) => Some(mem::replace(shard.entry_mut(position).1, value)),
             Err(position) => {
                 shard.insert(position, spread, key, value);
                 if let Some(len) = len {

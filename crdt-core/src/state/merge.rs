@@ -155,34 +155,38 @@ struct Children<'m, 'a> {
 }
 
 impl Children<'_, '_> {
-    /// Merges two nodes; false if ours stays as it is.
-    fn node(&mut self, key: &Key, ours: &mut Node, theirs: &Node) -> bool {
-        let before = self.merger.recorder.edits();
+    /// Merges two nodes.
+    fn node(&mut self, key: &Key, ours: &mut Node, theirs: &Node) {
         self.merger.recorder.enter(key);
         self.merger.node(ours, theirs, self.at.child(key.borrowed()));
         self.merger.recorder.leave();
-        self.merger.recorder.edits() != before
     }
 }
 
 impl Fuse<Key, Node> for Children<'_, '_> {
-    fn mine(&mut self, key: &Key, mine: &Node) -> Outcome<Node> {
-        self.both(key, mine, &Node::new(key.kind))
+    fn mine(&mut self, key: &Key, mine: &Node, theirs: Option<&Node>) -> Outcome<Node> {
+        // A copy shares its tables: it costs a few pointers, and what does not change stays shared.
+        let mut node = mine.clone();
+        let before = self.merger.recorder.edits();
+        let stays = self.mine_in_place(key, &mut node, theirs);
+        match self.merger.recorder.edits() != before {
+            false => Outcome::Keep,
+            true if !stays => Outcome::Drop,
+            true => Outcome::Put(node),
+        }
+    }
+
+    fn mine_in_place(&mut self, key: &Key, mine: &mut Node, theirs: Option<&Node>) -> bool {
+        match theirs {
+            Some(theirs) => self.node(key, mine, theirs),
+            None => self.node(key, mine, &Node::new(key.kind)),
+        }
+        !mine.is_vacant()
     }
 
     fn theirs(&mut self, key: &Key, theirs: &Node) -> Option<Node> {
         let mut node = Node::new(key.kind);
         self.node(key, &mut node, theirs);
         (!node.is_vacant()).then_some(node)
-    }
-
-    fn both(&mut self, key: &Key, mine: &Node, theirs: &Node) -> Outcome<Node> {
-        // A copy shares its tables: it costs a few pointers, and what does not change stays shared.
-        let mut node = mine.clone();
-        match self.node(key, &mut node, theirs) {
-            false => Outcome::Keep,
-            true if node.is_vacant() => Outcome::Drop,
-            true => Outcome::Put(node),
-        }
     }
 }

@@ -32,12 +32,22 @@ pub(crate) enum Outcome<V> {
 /// Law: an entry that both tables have with one value stays. Shards that the two share are not
 /// asked about.
 pub(crate) trait Fuse<K, V> {
-    /// The other table lacks this entry of mine.
-    fn mine(&mut self, key: &K, mine: &V) -> Outcome<V>;
+    /// My table has this entry; the other has the key too, or lacks it.
+    fn mine(&mut self, key: &K, mine: &V, theirs: Option<&V>) -> Outcome<V>;
     /// My table lacks this entry of the other; returns what to add.
     fn theirs(&mut self, key: &K, theirs: &V) -> Option<V>;
-    /// Both tables have the key.
-    fn both(&mut self, key: &K, mine: &V, theirs: &V) -> Outcome<V>;
+    /// As [`mine`](Self::mine), where nobody shares the entry: a value that is costly to copy changes in place.
+    /// Tells whether the entry stays.
+    fn mine_in_place(&mut self, key: &K, mine: &mut V, theirs: Option<&V>) -> bool {
+        match self.mine(key, mine, theirs) {
+            Outcome::Keep => true,
+            Outcome::Drop => false,
+            Outcome::Put(value) => {
+                *mine = value;
+                true
+            }
+        }
+    }
 }
 
 impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
@@ -82,38 +92,53 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
     }
 
     /// Compares one shard of mine with the one of theirs in which it lies.
-    fn compare(&self, index: usize, other: &Self, fuse: &mut impl Fuse<K, V>, changes: &mut Changes<K, V>) {
+    fn compare(&mut self, index: usize, other: &Self, fuse: &mut impl Fuse<K, V>, changes: &mut Changes<K, V>) {
         let none = Shard::new();
         let (count, other_count) = (self.shard_count(), other.shard_count());
-        let (mine, theirs) = (self.shard(index), other.shard(shard_within(index, other_count)));
-        if let (Some(mine), Some(theirs)) = (mine, theirs)
+        let theirs = other.shard(shard_within(index, other_count));
+        if let (Some(mine), Some(theirs)) = (self.shard(index), theirs)
             && Arc::ptr_eq(mine, theirs)
         {
             return;
         }
-        let mine = mine.map_or(&none, |shard| &**shard);
         let theirs = theirs.map_or(&none, |shard| &**shard);
-        if count == other_count {
-            compare(mine, theirs, |_| true, fuse, changes);
-        } else {
-            compare(mine, theirs, |spread| spread.shard(count) == index, fuse, changes);
-        }
+        let concerns = |spread: Spread| count == other_count || spread.shard(count) == index;
+        self.compare_with(index, theirs, concerns, fuse, changes);
     }
 
     /// Compares one shard of mine with the several of theirs that lie in it.
-    fn compare_coarse(&self, index: usize, other: &Self, fuse: &mut impl Fuse<K, V>, changes: &mut Changes<K, V>) {
-        let Some(mine) = self.shard(index) else { return };
+    fn compare_coarse(&mut self, index: usize, other: &Self, fuse: &mut impl Fuse<K, V>, changes: &mut Changes<K, V>) {
         let (count, other_count) = (self.shard_count(), other.shard_count());
         let step = (count.next_power_of_two() / 2).max(1);
         for part in (index..other_count).step_by(step).filter(|part| shard_within(*part, count) == index) {
             let Some(theirs) = other.shard(part) else { continue };
-            if !Arc::ptr_eq(mine, theirs) {
-                compare(mine, theirs, |spread| spread.shard(other_count) == part, fuse, changes);
+            if !self.shard(index).is_some_and(|mine| Arc::ptr_eq(mine, theirs)) {
+                self.compare_with(index, theirs, |spread| spread.shard(other_count) == part, fuse, changes);
             }
         }
         // Each part has said what it changes, in its own order.
         changes.puts.sort_unstable_by_key(|(position, _)| *position);
         changes.drops.sort_unstable();
+    }
+
+    /// Compares what `concerns` both in one shard of mine and one of theirs.
+    fn compare_with(
+        &mut self,
+        index: usize,
+        theirs: &Shard<K, V>,
+        concerns: impl Fn(Spread) -> bool,
+        fuse: &mut impl Fuse<K, V>,
+        changes: &mut Changes<K, V>,
+    ) {
+        let mine = match &mut self.shards {
+            Shards::Empty => return compare(&Shard::new(), theirs, concerns, fuse, changes),
+            Shards::One(shard) => shard,
+            Shards::Many(directory) => &mut directory.shards[index],
+        };
+        match Arc::get_mut(mine) {
+            Some(mine) => compare(mine, theirs, concerns, fuse, changes),
+            None => compare(&**mine, theirs, concerns, fuse, changes),
+        }
     }
 
     /// Makes the changes in one shard, and leaves `changes` empty.
@@ -156,17 +181,52 @@ impl<K, V> Table<K, V> {
     }
 }
 
+/// My side of a comparison: a shard that may change at once, or one that others share.
+trait Mine<K, V> {
+    fn shard(&self) -> &Shard<K, V>;
+    /// Asks about the entry at a position, which becomes what is answered, now or by `changes`.
+    fn ask(&mut self, position: usize, theirs: Option<&V>, fuse: &mut impl Fuse<K, V>, changes: &mut Changes<K, V>);
+}
+
+impl<K, V> Mine<K, V> for &mut Shard<K, V> {
+    fn shard(&self) -> &Shard<K, V> {
+        self
+    }
+
+    fn ask(&mut self, position: usize, theirs: Option<&V>, fuse: &mut impl Fuse<K, V>, changes: &mut Changes<K, V>) {
+        let (key, mine) = self.entry_mut(position);
+        if !fuse.mine_in_place(key, mine, theirs) {
+            changes.drops.push(position);
+        }
+    }
+}
+
+impl<K, V> Mine<K, V> for &Shard<K, V> {
+    fn shard(&self) -> &Shard<K, V> {
+        self
+    }
+
+    fn ask(&mut self, position: usize, theirs: Option<&V>, fuse: &mut impl Fuse<K, V>, changes: &mut Changes<K, V>) {
+        let (key, mine) = &self.entries()[position];
+        match fuse.mine(key, mine, theirs) {
+            Outcome::Keep => {}
+            Outcome::Drop => changes.drops.push(position),
+            Outcome::Put(value) => changes.puts.push((position, value)),
+        }
+    }
+}
+
 /// Asks about every entry of two shards whose spread `concerns` both, in the order of spreads.
 fn compare<K: Clone + Eq, V>(
-    mine: &Shard<K, V>,
+    mut mine: impl Mine<K, V>,
     theirs: &Shard<K, V>,
     concerns: impl Fn(Spread) -> bool,
     fuse: &mut impl Fuse<K, V>,
     changes: &mut Changes<K, V>,
 ) {
-    let (my_spreads, their_spreads) = (mine.spreads(), theirs.spreads());
     let (mut my_next, mut their_next) = (0, 0);
     loop {
+        let (my_spreads, their_spreads) = (mine.shard().spreads(), theirs.spreads());
         while my_spreads.get(my_next).is_some_and(|spread| !concerns(*spread)) {
             my_next += 1;
         }
@@ -184,25 +244,17 @@ fn compare<K: Clone + Eq, V>(
             _ => (my_next..my_next, their_next..their_next + 1),
         };
         (my_next, their_next) = (my_run.end, their_run.end);
-        let (my_run_entries, their_run_entries) =
-            (&mine.entries()[my_run.clone()], &theirs.entries()[their_run.clone()]);
-        for (position, (key, value)) in my_run.zip(my_run_entries) {
-            let outcome = match value_of(their_run_entries, key) {
-                Some(theirs) => fuse.both(key, value, theirs),
-                None => fuse.mine(key, value),
-            };
-            match outcome {
-                Outcome::Keep => {}
-                Outcome::Drop => changes.drops.push(position),
-                Outcome::Put(value) => changes.puts.push((position, value)),
-            }
-        }
-        for (position, (key, value)) in their_run.zip(their_run_entries) {
-            if value_of(my_run_entries, key).is_none()
+        let their_entries = &theirs.entries()[their_run.clone()];
+        for (key, value) in their_entries {
+            if value_of(&mine.shard().entries()[my_run.clone()], key).is_none()
                 && let Some(value) = fuse.theirs(key, value)
             {
-                changes.adds.push((their_spreads[position], (key.clone(), value)));
+                changes.adds.push((their_spreads[their_run.start], (key.clone(), value)));
             }
+        }
+        for position in my_run {
+            let theirs = value_of(their_entries, &mine.shard().entries()[position].0);
+            mine.ask(position, theirs, fuse, changes);
         }
     }
 }

@@ -71,9 +71,10 @@ impl<K, V> Shard<K, V> {
         Err(at)
     }
 
-    /// Returns the value at a position of this shard.
-    pub(super) fn value_mut(&mut self, position: usize) -> &mut V {
-        &mut self.entries[position].1
+    /// Returns the key and, for writing, the value at a position of this shard.
+    pub(super) fn entry_mut(&mut self, position: usize) -> (&K, &mut V) {
+        let (key, value) = &mut self.entries[position];
+        (key, value)
     }
 
     /// Inserts an entry where its spread [belongs](Self::position). O(n).

@@ -18,16 +18,16 @@ impl Hash for Key {
 struct Greater;
 
 impl Fuse<Key, u32> for Greater {
-    fn mine(&mut self, Key(key): &Key, _: &u32) -> Outcome<u32> {
-        if key.is_multiple_of(2) { Outcome::Keep } else { Outcome::Drop }
+    fn mine(&mut self, Key(key): &Key, mine: &u32, theirs: Option<&u32>) -> Outcome<u32> {
+        match theirs {
+            Some(theirs) if theirs > mine => Outcome::Put(*theirs),
+            None if !key.is_multiple_of(2) => Outcome::Drop,
+            _ => Outcome::Keep,
+        }
     }
 
     fn theirs(&mut self, Key(key): &Key, theirs: &u32) -> Option<u32> {
         (key % 10 != 7).then_some(*theirs)
-    }
-
-    fn both(&mut self, _: &Key, mine: &u32, theirs: &u32) -> Outcome<u32> {
-        if theirs > mine { Outcome::Put(*theirs) } else { Outcome::Keep }
     }
 }
 
@@ -35,16 +35,12 @@ impl Fuse<Key, u32> for Greater {
 struct Nothing;
 
 impl Fuse<Key, u32> for Nothing {
-    fn mine(&mut self, _: &Key, _: &u32) -> Outcome<u32> {
+    fn mine(&mut self, _: &Key, _: &u32, _: Option<&u32>) -> Outcome<u32> {
         Outcome::Keep
     }
 
     fn theirs(&mut self, _: &Key, _: &u32) -> Option<u32> {
         None
-    }
-
-    fn both(&mut self, _: &Key, _: &u32, _: &u32) -> Outcome<u32> {
-        Outcome::Keep
     }
 }
 
