@@ -128,6 +128,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`].
+    #[inline]
     pub fn u8(&mut self, what: &'static str) -> Result<u8, DecodeError> {
         let (first, rest) = self.rest.split_first().ok_or(DecodeError::Truncated(what))?;
         self.rest = rest;
@@ -138,6 +139,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`].
+    #[inline]
     pub fn bytes(&mut self, len: usize, what: &'static str) -> Result<&'a [u8], DecodeError> {
         let (bytes, rest) = self.rest.split_at_checked(len).ok_or(DecodeError::Truncated(what))?;
         self.rest = rest;
@@ -154,7 +156,17 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`]; [`DecodeError::NotCanonical`] if it is padded or above 64 bits.
+    #[inline]
     pub fn varint(&mut self, what: &'static str) -> Result<u64, DecodeError> {
+        // Nearly all numbers are small.
+        if let [byte @ 0..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint(what)
+    }
+
+    fn long_varint(&mut self, what: &'static str) -> Result<u64, DecodeError> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8(what)?;
@@ -175,6 +187,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`varint`](Self::varint); [`DecodeError::Limit`] above `max`.
+    #[inline]
     pub fn varint_max(&mut self, max: u64, what: &'static str) -> Result<u64, DecodeError> {
         let number = self.varint(what)?;
         if number > max { Err(DecodeError::Limit(what)) } else { Ok(number) }
@@ -184,6 +197,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`varint`](Self::varint).
+    #[inline]
     pub fn signed(&mut self, what: &'static str) -> Result<i64, DecodeError> {
         let number = self.varint(what)?;
         Ok((number >> 1) as i64 ^ -((number & 1) as i64))
@@ -193,6 +207,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`].
+    #[inline]
     pub fn u64(&mut self, what: &'static str) -> Result<u64, DecodeError> {
         self.array(what).map(u64::from_le_bytes)
     }
@@ -201,16 +216,18 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`varint`](Self::varint); [`DecodeError::Length`] if that many cannot follow.
+    #[inline]
     pub fn count(&mut self, item_bytes_min: usize, what: &'static str) -> Result<usize, DecodeError> {
         let count = self.varint(what)?;
-        let room = self.rest.len() / item_bytes_min.max(1);
-        usize::try_from(count).ok().filter(|count| *count <= room).ok_or(DecodeError::Length(what))
+        let bytes_min = count.saturating_mul(item_bytes_min as u64);
+        if bytes_min > self.rest.len() as u64 { Err(DecodeError::Length(what)) } else { Ok(count as usize) }
     }
 
     /// Reads a length of at most `len_max` and that many bytes, without copying them.
     ///
     /// # Errors
     /// As [`varint`](Self::varint); [`DecodeError::Length`], [`DecodeError::Limit`].
+    #[inline]
     pub fn blob(&mut self, len_max: usize, what: &'static str) -> Result<&'a [u8], DecodeError> {
         let len = self.count(1, what)?;
         if len > len_max {
@@ -223,6 +240,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`blob`](Self::blob); [`DecodeError::Utf8`].
+    #[inline]
     pub fn text(&mut self, len_max: usize, what: &'static str) -> Result<&'a str, DecodeError> {
         std::str::from_utf8(self.blob(len_max, what)?).map_err(|_| DecodeError::Utf8(what))
     }
@@ -231,6 +249,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`].
+    #[inline]
     pub fn replica(&mut self, what: &'static str) -> Result<ReplicaId, DecodeError> {
         self.array(what).map(ReplicaId::from_bytes)
     }

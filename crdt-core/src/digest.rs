@@ -72,7 +72,8 @@ pub(crate) fn value_payload(value: ValueRef<'_>, seed: u64) -> u64 {
         ValueRef::Text(text) => return xxh3_64_with_seed(text.as_bytes(), seed.wrapping_add(5)),
         ValueRef::Bytes(bytes) => return xxh3_64_with_seed(bytes, seed.wrapping_add(6)),
         ValueRef::Null => (1, [0; 8]),
-        ValueRef::Bool(value) => (2, u64::from(value).to_le_bytes()),
+        ValueRef::False => (2, 0_u64.to_le_bytes()),
+        ValueRef::True => (2, 1_u64.to_le_bytes()),
         ValueRef::Int(value) => (3, value.to_le_bytes()),
         ValueRef::Float(value) => (4, value.to_bits().to_le_bytes()),
     };

@@ -16,7 +16,7 @@ use std::hash::Hash;
 use crate::context::{Context, LocalDot, ReplicaIndex, TooManyReplicas};
 use crate::dots::Dots;
 use crate::planted::{Bug, is_planted};
-use crate::table::{Fuse, Outcome, Table};
+use crate::table::{Builder, Fuse, Outcome, Table};
 
 /// Elements and the dots that added them. Cloning is O(1).
 ///
@@ -109,9 +109,14 @@ impl<E> Elements<E> {
 }
 
 impl<E: Clone + Eq + Hash> Elements<E> {
-    /// Returns no elements, with room for about `len`.
-    pub(crate) fn with_capacity(len: usize) -> Self {
-        Self { dots: Table::with_capacity(len) }
+    /// Returns `len` elements to be: what is pushed, none of it twice or without a dot.
+    pub(crate) fn builder(len: usize) -> Builder<E, Dots> {
+        Builder::with_capacity(len)
+    }
+
+    /// Returns the elements that were pushed.
+    pub(crate) fn built(builder: Builder<E, Dots>) -> Self {
+        Self { dots: builder.finish() }
     }
 
     /// Returns the dots of an element that is there.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::text::Text;
+use crate::text::{self, Text};
 
 /// What kind of data a map key leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -50,6 +50,11 @@ impl Key {
     #[must_use]
     pub fn new(kind: Kind, name: impl Into<Text>) -> Self {
         Self { name: name.into(), kind }
+    }
+
+    /// Returns a number that is never less than that of a lesser key.
+    pub(crate) fn rank(&self) -> u64 {
+        text::rank(self.name.as_bytes())
     }
 
     pub(crate) fn borrowed(&self) -> KeyRef<'_> {
@@ -121,6 +126,7 @@ mod tests {
         assert!(keys.is_sorted_by(|left, right| left < right));
         for (left, right) in keys.iter().flat_map(|left| keys.iter().map(move |right| (left, right))) {
             assert_eq!(left.borrowed().cmp(&right.borrowed()), left.cmp(right));
+            assert!(left > right || left.rank() <= right.rank());
             assert_eq!(left.borrowed().to_key(), *left);
         }
     }

@@ -17,6 +17,7 @@
 //! Source: Litwin, "Linear hashing: a new tool for file and table addressing" (1980); differs in:
 //! a bucket is sorted by hash, and shared.
 
+mod build;
 mod merge;
 mod shard;
 
@@ -31,6 +32,7 @@ use imbl::Vector;
 
 use shard::Shard;
 
+pub(crate) use build::Builder;
 pub(crate) use merge::{Fuse, Outcome};
 
 /// Entries a shard, on average, above which one more shard is split off.
@@ -157,21 +159,6 @@ impl<K: Eq + Hash, V> Table<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
-    /// Returns an empty table with room for `len` entries, so that filling it splits no shard and
-    /// makes few grow.
-    pub(crate) fn with_capacity(len: usize) -> Self {
-        let shards = match len {
-            0 => Shards::Empty,
-            1..=SINGLE_MAX => Shards::One(Arc::new(Shard::with_capacity(len))),
-            _ => {
-                let shards = len.div_ceil(LOAD);
-                let shard = |index| Arc::new(Shard::with_capacity(share(len, index, shards)));
-                Shards::Many(Box::new(Directory { len: 0, shards: (0..shards).map(shard).collect() }))
-            }
-        };
-        Self { shards }
-    }
-
     /// Returns the value of `key` for writing, made if the key is new. O(1); may copy or split a
     /// shard.
     pub(crate) fn get_or_insert_with(&mut self, key: &K, make: impl FnOnce() -> V) -> &mut V {

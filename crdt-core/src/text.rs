@@ -100,6 +100,14 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
+/// Returns the first eight bytes as a number: never less than that of what is less.
+pub(crate) fn rank(bytes: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    let len = bytes.len().min(8);
+    first[..len].copy_from_slice(&bytes[..len]);
+    u64::from_be_bytes(first)
+}
+
 #[cfg(test)]
 mod tests {
     use std::hash::{BuildHasher, RandomState};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::text::Text;
+use crate::text::{self, Text};
 
 /// One scalar: what a register holds and a set consists of.
 ///
@@ -86,10 +86,25 @@ impl Value {
         }
     }
 
+    /// Returns a number that is never less than that of a lesser value.
+    pub(crate) fn rank(&self) -> u64 {
+        let (kind, first): (u64, u64) = match self {
+            Self::Null => (0, 0),
+            Self::Bool(value) => (1, u64::from(*value) << 8),
+            // The sign bit turned over, so that negative numbers come first.
+            Self::Int(number) => (2, number.cast_unsigned() ^ 1 << 63),
+            Self::Float(number) => (3, number.rank()),
+            Self::Text(text) => (4, text::rank(text.as_bytes())),
+            Self::Bytes(bytes) => (5, text::rank(bytes)),
+        };
+        kind << 56 | first >> 8
+    }
+
     pub(crate) fn borrowed(&self) -> ValueRef<'_> {
         match self {
             Self::Null => ValueRef::Null,
-            Self::Bool(value) => ValueRef::Bool(*value),
+            Self::Bool(false) => ValueRef::False,
+            Self::Bool(true) => ValueRef::True,
             Self::Int(number) => ValueRef::Int(*number),
             Self::Float(number) => ValueRef::Float(*number),
             Self::Text(text) => ValueRef::Text(text),
@@ -103,7 +118,9 @@ impl Value {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ValueRef<'a> {
     Null,
-    Bool(bool),
+    // Two, as a byte beside the tag would have to be copied with every value, whatever it holds.
+    False,
+    True,
     Int(i64),
     Float(Float),
     Text(&'a str),
@@ -114,7 +131,8 @@ impl ValueRef<'_> {
     pub(crate) fn to_value(self) -> Value {
         match self {
             Self::Null => Value::Null,
-            Self::Bool(value) => Value::Bool(value),
+            Self::False => Value::Bool(false),
+            Self::True => Value::Bool(true),
             Self::Int(number) => Value::Int(number),
             Self::Float(number) => Value::Float(number),
             Self::Text(text) => Value::from(text),
@@ -163,6 +181,11 @@ impl Float {
     #[must_use]
     pub const fn to_bits(self) -> u64 {
         self.bits
+    }
+
+    /// Returns a number that orders as the float does.
+    const fn rank(self) -> u64 {
+        if self.bits >> 63 == 0 { self.bits ^ 1 << 63 } else { !self.bits }
     }
 }
 
@@ -279,6 +302,7 @@ mod tests {
         for (left, right) in values.iter().flat_map(|left| values.iter().map(move |right| (left, right))) {
             assert_eq!(left.borrowed().cmp(&right.borrowed()), left.cmp(right));
             assert_eq!(left.borrowed().to_value(), *left);
+            assert!(left > right || left.rank() <= right.rank());
         }
     }
 

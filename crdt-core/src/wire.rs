@@ -36,6 +36,7 @@ pub(crate) fn put_key(out: &mut Vec<u8>, key: &Key) {
     out.put_blob(key.name.as_bytes());
 }
 
+#[inline]
 pub(crate) fn key<'b>(reader: &mut Reader<'b>) -> Result<KeyRef<'b>, DecodeError> {
     let kind = match reader.u8("a key's kind")? {
         1 => Kind::Map,
@@ -77,11 +78,17 @@ pub(crate) fn put_value(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
+#[inline]
 pub(crate) fn value<'b>(reader: &mut Reader<'b>) -> Result<ValueRef<'b>, DecodeError> {
     Ok(match reader.u8("a value")? {
+        short if short >= SHORT_TEXT => {
+            let bytes = reader.bytes(usize::from(short - SHORT_TEXT), "a text value")?;
+            let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Utf8("a text value"))?;
+            ValueRef::Text(text)
+        }
         NULL => ValueRef::Null,
-        FALSE => ValueRef::Bool(false),
-        TRUE => ValueRef::Bool(true),
+        FALSE => ValueRef::False,
+        TRUE => ValueRef::True,
         INT => ValueRef::Int(reader.signed("a whole number")?),
         FLOAT => {
             let bits = reader.u64("a float")?;
@@ -99,11 +106,6 @@ pub(crate) fn value<'b>(reader: &mut Reader<'b>) -> Result<ValueRef<'b>, DecodeE
             ValueRef::Text(text)
         }
         BYTES => ValueRef::Bytes(reader.blob(VALUE_BYTES_MAX, "a bytes value")?),
-        short if short >= SHORT_TEXT => {
-            let bytes = reader.bytes(usize::from(short - SHORT_TEXT), "a text value")?;
-            let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Utf8("a text value"))?;
-            ValueRef::Text(text)
-        }
         tag => {
             return Err(DecodeError::Unknown { what: "kind of value", tag });
         }
@@ -178,6 +180,7 @@ impl<'b> ReplicaTable<'b> {
 }
 
 /// Reads the counter of a dot: 1 to [`COUNTER_MAX`].
+#[inline]
 pub(crate) fn counter(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
     match reader.varint_max(COUNTER_MAX, "a counter")? {
         0 => Err(DecodeError::NotCanonical("a counter")),
@@ -187,6 +190,7 @@ pub(crate) fn counter(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
 
 /// Checks that a list is strictly ascending, so that it has one order and no duplicates: `next`
 /// comes after `last` and takes its place.
+#[inline]
 pub(crate) fn ascending<T: Ord>(last: &mut Option<T>, next: T, what: &'static str) -> Result<(), DecodeError> {
     if last.as_ref().is_some_and(|last| *last >= next) {
         return Err(DecodeError::NotCanonical(what));

@@ -162,15 +162,22 @@ impl Applier<'_> {
     }
 
     fn register(&mut self, register: &mut RegisterNode, leaf: &LeafDelta<(Stamp, Value)>, at: PathHash) {
-        let before = register.entries.clone();
-        register.entries.retain(|entry| !self.rule.supersedes(leaf, entry.dot));
-        register.entries.extend(self.rule.added(leaf).map(|(dot, (stamp, value))| RegisterEntry {
-            dot,
-            stamp: *stamp,
-            value: value.clone(),
-        }));
-        if register.entries != before {
-            self.recorder.register(at, &before, register);
+        let Self { rule, recorder } = self;
+        let before = recorder.edits();
+        register.entries.retain(|entry| {
+            let goes = rule.supersedes(leaf, entry.dot);
+            if goes {
+                recorder.value_lost(at, entry);
+            }
+            !goes
+        });
+        for (dot, (stamp, value)) in rule.added(leaf) {
+            let entry = RegisterEntry { dot, stamp: *stamp, value: value.clone() };
+            recorder.value_gained(at, &entry);
+            register.entries.push(entry);
+        }
+        if recorder.edits() != before {
+            recorder.register(register);
         }
     }
 

@@ -19,7 +19,7 @@ use crate::limits::NESTING_MAX;
 use crate::node::{CounterEntry, CounterNode, MapNode, Node, RegisterEntry, RegisterNode, SetNode};
 use crate::pass::{Build, Check, Pass};
 use crate::path::Kind;
-use crate::table::Table;
+use crate::table::Builder;
 use crate::wire;
 
 impl State {
@@ -87,6 +87,11 @@ impl<'b, 'f> Decoder<'b, 'f> {
     fn dots<P: Pass>(&mut self, at: PathHash, payload: u64) -> Result<(usize, P::Kept<Dots>), DecodeError> {
         const WHAT: &str = "the dots of an entry";
         let count = self.reader.count(2, WHAT)?;
+        if count == 1 {
+            let dot = self.dot()?;
+            self.record::<P>(at, dot, || payload);
+            return Ok((1, P::keep(|| dot.into())));
+        }
         let mut dots = P::keep(|| SmallVec::with_capacity(count));
         let mut last = None;
         for _ in 0..count {
@@ -110,7 +115,7 @@ impl<'b, 'f> Decoder<'b, 'f> {
             // The root exists anyway.
             return Err(DecodeError::NotCanonical("a presence mark at the root"));
         }
-        let mut map = P::map(presence, |presence| MapNode { presence, children: Table::with_capacity(count) });
+        let mut map = P::map(presence, |presence| (presence, Builder::with_capacity(count)));
         let mut last = None;
         for _ in 0..count {
             let depth = depth.checked_sub(1).ok_or(DecodeError::Limit("nesting"))?;
@@ -123,11 +128,11 @@ impl<'b, 'f> Decoder<'b, 'f> {
                 Kind::Set => P::map(self.set::<P>(at)?, Node::Set),
                 Kind::Map => P::map(self.map::<P>(depth, at)?, Node::Map),
             };
-            P::put(&mut map, child, |map: &mut MapNode, child| {
-                map.children.insert(key.to_key(), child);
+            P::put(&mut map, child, |(_, children): &mut (Dots, Builder<_, _>), child| {
+                children.push(key.to_key(), child)
             });
         }
-        Ok(map)
+        Ok(P::map(map, |(presence, children)| MapNode { presence, children: children.finish() }))
     }
 
     fn set<P: Pass>(&mut self, at: PathHash) -> Result<P::Kept<SetNode>, DecodeError> {
@@ -135,7 +140,7 @@ impl<'b, 'f> Decoder<'b, 'f> {
         let (marks, presence) = self.dots::<P>(at, PRESENCE)?;
         let count = self.reader.count(4, WHAT)?;
         occupied(marks, count)?;
-        let mut set = P::map(presence, |presence| SetNode { presence, elements: Elements::with_capacity(count) });
+        let mut set = P::map(presence, |presence| (presence, Elements::builder(count)));
         let mut last = None;
         for _ in 0..count {
             let element = wire::value(&mut self.reader)?;
@@ -145,11 +150,11 @@ impl<'b, 'f> Decoder<'b, 'f> {
             if dot_count == 0 {
                 return Err(DecodeError::NotCanonical("an element without dots"));
             }
-            P::put(&mut set, dots, |set: &mut SetNode, dots| {
-                set.elements.insert(element.to_value(), dots);
+            P::put(&mut set, dots, |(_, elements): &mut (Dots, Builder<_, _>), dots| {
+                elements.push(element.to_value(), dots)
             });
         }
-        Ok(set)
+        Ok(P::map(set, |(presence, elements)| SetNode { presence, elements: Elements::built(elements) }))
     }
 
     fn register<P: Pass>(&mut self, at: PathHash) -> Result<P::Kept<RegisterNode>, DecodeError> {

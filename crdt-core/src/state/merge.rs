@@ -7,6 +7,8 @@
 //! Source: Bieniusa et al., "An optimized conflict-free replicated set" (2012); Almeida, Shoker,
 //! Baquero, "Delta state replicated data types" (2018), §7.
 
+use smallvec::SmallVec;
+
 use super::recorder::Recorder;
 use super::{Effects, State};
 use crate::context::{LocalDot, ReplicaIndex, TooManyReplicas};
@@ -95,20 +97,27 @@ impl Merger<'_> {
     }
 
     fn register(&mut self, ours: &mut RegisterNode, theirs: &RegisterNode, at: PathHash) {
-        let translated =
-            theirs.entries.iter().map(|entry| RegisterEntry { dot: self.sides.translated(entry.dot), ..entry.clone() });
-        let mut theirs: Vec<RegisterEntry> = translated.collect();
-        theirs.sort_unstable_by_key(|entry| entry.dot);
-        let has = |dot: LocalDot| theirs.binary_search_by_key(&dot, |entry| entry.dot).is_ok();
-        let gone = |entry: &RegisterEntry| self.sides.theirs_covers(entry.dot) && !has(entry.dot);
-        let news = |entry: &&RegisterEntry| !self.sides.mine_covers(entry.dot);
-        if !ours.entries.iter().any(gone) && !theirs.iter().any(|entry| news(&entry)) {
-            return;
+        let Self { sides, recorder } = self;
+        let translated = theirs.entries.iter().map(|entry| (sides.translated(entry.dot), entry));
+        let mut theirs: SmallVec<[(LocalDot, &RegisterEntry); 2]> = translated.collect();
+        theirs.sort_unstable_by_key(|(dot, _)| *dot);
+        let before = recorder.edits();
+        ours.entries.retain(|entry| {
+            let has = theirs.binary_search_by_key(&entry.dot, |(dot, _)| *dot).is_ok();
+            let stays = has || !sides.theirs_covers(entry.dot);
+            if !stays {
+                recorder.value_lost(at, entry);
+            }
+            stays
+        });
+        for (dot, entry) in theirs.into_iter().filter(|(dot, _)| !sides.mine_covers(*dot)) {
+            let entry = RegisterEntry { dot, ..entry.clone() };
+            recorder.value_gained(at, &entry);
+            ours.entries.push(entry);
         }
-        let before = ours.entries.clone();
-        ours.entries.retain(|entry| !gone(entry));
-        ours.entries.extend(theirs.iter().filter(news).cloned());
-        self.recorder.register(at, &before, ours);
+        if recorder.edits() != before {
+            recorder.register(ours);
+        }
     }
 
     fn counter(&mut self, ours: &mut CounterNode, theirs: &CounterNode, at: PathHash) {

@@ -19,7 +19,7 @@ pub(crate) struct Effects {
     pub(crate) changes: Changes,
     /// Counters in which our own entry has been reset as a whole.
     pub(crate) own_resets: BTreeSet<Path>,
-    /// The latest stamp among the values that registers now hold.
+    /// The latest stamp among the values that registers have gained.
     pub(crate) latest: Stamp,
 }
 
@@ -106,20 +106,23 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    pub(super) fn register(&mut self, at: PathHash, before: &[RegisterEntry], after: &RegisterNode) {
-        for entry in before {
-            self.subtract(self.register_entry(at, entry));
-        }
-        for entry in &after.entries {
-            self.add(self.register_entry(at, entry));
-        }
-        let context = self.context;
+    /// Notes a value that a register loses.
+    pub(super) fn value_lost(&mut self, at: PathHash, entry: &RegisterEntry) {
+        self.subtract(self.register_entry(at, entry));
+    }
+
+    /// Notes a value that a register gains.
+    pub(super) fn value_gained(&mut self, at: PathHash, entry: &RegisterEntry) {
+        self.add(self.register_entry(at, entry));
+        self.effects.latest = self.effects.latest.max(entry.stamp);
+    }
+
+    /// Notes what a register holds after values were lost or gained.
+    pub(super) fn register(&mut self, after: &RegisterNode) {
         self.changed(Changed::Register {
-            value: after.winner(context).map(|winner| winner.value.clone()),
+            value: after.winner(self.context).map(|winner| winner.value.clone()),
             values: after.entries.len(),
         });
-        let stamps = after.entries.iter().map(|entry| entry.stamp);
-        self.effects.latest = stamps.fold(self.effects.latest, Stamp::max);
     }
 
     fn register_entry(&self, at: PathHash, entry: &RegisterEntry) -> EntryHash {

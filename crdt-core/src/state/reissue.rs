@@ -24,7 +24,7 @@ use crate::frontier::Frontier;
 use crate::id::{Dot, ReplicaId};
 use crate::node::{CounterEntry, CounterNode, MapNode, Node, RegisterEntry, RegisterNode, SetNode};
 use crate::path::Kind;
-use crate::table::Table;
+use crate::table::Builder;
 
 /// Why a branch was not renamed. Nothing has changed: a document is never changed by it anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -108,10 +108,10 @@ impl Rename<'_> {
 
     fn map(&mut self, map: &MapNode, at_fork: Option<&MapNode>, at: PathHash) -> MapNode {
         let presence = self.dots(&map.presence, at, PRESENCE);
-        let mut children = Table::with_capacity(map.children.len());
+        let mut children = Builder::with_capacity(map.children.len());
         for (key, child) in map.children.iter() {
             let before = at_fork.and_then(|before| before.children.get(key));
-            children.insert(key.clone(), self.node(child, before, at.child(key.borrowed())));
+            children.push(key.clone(), self.node(child, before, at.child(key.borrowed())));
         }
         // What the branch has taken out as a whole; of a counter the old owner's part is left, reset.
         let before = at_fork.into_iter().flat_map(|before| before.children.iter());
@@ -119,11 +119,11 @@ impl Rename<'_> {
             if matches!(key.kind, Kind::Counter | Kind::Map) {
                 let node = self.node(&Node::new(key.kind), Some(before), at.child(key.borrowed()));
                 if !node.is_vacant() {
-                    children.insert(key.clone(), node);
+                    children.push(key.clone(), node);
                 }
             }
         }
-        MapNode { presence, children }
+        MapNode { presence, children: children.finish() }
     }
 
     fn node(&mut self, node: &Node, at_fork: Option<&Node>, at: PathHash) -> Node {
@@ -139,12 +139,12 @@ impl Rename<'_> {
 
     fn set(&mut self, set: &SetNode, at: PathHash) -> SetNode {
         let presence = self.dots(&set.presence, at, PRESENCE);
-        let mut elements = Elements::with_capacity(set.elements.len());
+        let mut elements = Elements::builder(set.elements.len());
         for (element, dots) in set.elements.iter() {
             let payload = value_payload(element.borrowed(), 0);
-            elements.insert(element.clone(), self.dots(dots, at, payload));
+            elements.push(element.clone(), self.dots(dots, at, payload));
         }
-        SetNode { presence, elements }
+        SetNode { presence, elements: Elements::built(elements) }
     }
 
     fn register(&mut self, register: &RegisterNode, at: PathHash) -> RegisterNode {

@@ -88,6 +88,27 @@ impl<K, V> Shard<K, V> {
         self.entries.insert(position, (key, value));
     }
 
+    /// Appends an entry, to be [sorted](Self::sort).
+    pub(super) fn push(&mut self, spread: Spread, entry: (K, V)) {
+        self.spreads.push(spread);
+        self.entries.push(entry);
+    }
+
+    /// Sorts what was pushed. O(n log n).
+    pub(super) fn sort(&mut self) {
+        let mut order: Vec<(Spread, usize)> = self.spreads.iter().copied().zip(0..).collect();
+        order.sort_unstable();
+        for (to, (spread, from)) in order.iter().enumerate() {
+            self.spreads[to] = *spread;
+            // What stood there may have made way for a smaller one.
+            let mut from = *from;
+            while from < to {
+                from = order[from].1;
+            }
+            self.entries.swap(to, from);
+        }
+    }
+
     /// Removes the entry at a position. O(n).
     pub(super) fn remove(&mut self, position: usize) -> (K, V) {
         self.spreads.remove(position);
@@ -105,8 +126,7 @@ impl<K, V> Shard<K, V> {
         let (mut kept, mut moved) = (Self::with_capacity(self.len() - count), Self::with_capacity(count));
         for (spread, entry) in mem::take(&mut self.spreads).into_iter().zip(mem::take(&mut self.entries)) {
             let part = if moves(spread) { &mut moved } else { &mut kept };
-            part.spreads.push(spread);
-            part.entries.push(entry);
+            part.push(spread, entry);
         }
         *self = kept;
         moved
@@ -157,8 +177,7 @@ impl<K, V> Shard<K, V> {
             self.spreads.extend_from_slice(&old_spreads[taken..taken + smaller]);
             self.entries.extend(old_entries.by_ref().take(smaller));
             taken += smaller;
-            self.spreads.push(spread);
-            self.entries.push(entry);
+            self.push(spread, entry);
         }
         self.spreads.extend_from_slice(&old_spreads[taken..]);
         self.entries.extend(old_entries);
