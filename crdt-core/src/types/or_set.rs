@@ -61,15 +61,16 @@ pub struct OrSet<E> {
 #[must_use = "other copies learn of the change only by its delta"]
 pub struct OrSetDelta<E> {
     dot: Dot,
-    changes: Vec<Change<E>>,
+    /// Nearly always one.
+    changes: SmallVec<[Change<E>; 1]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Change<E> {
     element: E,
     added: bool,
-    /// Ascending.
-    superseded: Vec<Dot>,
+    /// Ascending; nearly always one at most.
+    superseded: SmallVec<[Dot; 1]>,
 }
 
 impl<E> OrSet<E> {
@@ -121,7 +122,7 @@ impl<E: Clone + Eq + Hash> OrSet<E> {
     pub fn insert(&mut self, replica: ReplicaId, element: E) -> Result<OrSetDelta<E>, WriteError> {
         let (dot, local) = self.spend(replica)?;
         let change = self.put(element, local);
-        Ok(OrSetDelta { dot, changes: vec![change] })
+        Ok(OrSetDelta { dot, changes: SmallVec::from_buf([change]) })
     }
 
     /// Removes an element as `replica`; `None` if it is not there. O(1).
@@ -248,8 +249,8 @@ impl<E> OrSet<E> {
     }
 
     /// Returns the full names of dots, ascending.
-    fn named(&self, dots: &Dots) -> Vec<Dot> {
-        let mut named: Vec<Dot> = dots.iter().map(|dot| self.context.dot(dot)).collect();
+    fn named(&self, dots: &Dots) -> SmallVec<[Dot; 1]> {
+        let mut named: SmallVec<[Dot; 1]> = dots.iter().map(|dot| self.context.dot(dot)).collect();
         named.sort_unstable();
         named
     }
@@ -257,7 +258,7 @@ impl<E> OrSet<E> {
 
 impl<E: Ord> OrSet<E> {
     /// Returns elements with the full names of their dots, both ascending.
-    fn sorted<'a>(&self, elements: &'a Elements<E>) -> Vec<(&'a E, Vec<Dot>)> {
+    fn sorted<'a>(&self, elements: &'a Elements<E>) -> Vec<(&'a E, SmallVec<[Dot; 1]>)> {
         let mut sorted: Vec<_> = elements.iter().map(|(element, dots)| (element, self.named(dots))).collect();
         sorted.sort_unstable_by(|a, b| a.0.cmp(b.0));
         sorted

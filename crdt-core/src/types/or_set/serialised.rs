@@ -7,8 +7,10 @@ use std::hash::Hash;
 
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use smallvec::SmallVec;
 
 use super::{Change, OrSet, OrSetDelta};
+use crate::elements::Elements;
 use crate::id::Dot;
 use crate::types::are_valid;
 use crate::version::VersionVector;
@@ -33,7 +35,7 @@ impl<'de, E: Clone + Ord + Hash + Deserialize<'de>> Deserialize<'de> for OrSet<E
 #[serde(rename = "OrSet")]
 struct Parts<E> {
     version: VersionVector,
-    elements: Vec<(E, Vec<Dot>)>,
+    elements: Vec<(E, SmallVec<[Dot; 1]>)>,
 }
 
 impl<E: Clone + Ord + Hash> TryFrom<Parts<E>> for OrSet<E> {
@@ -48,13 +50,15 @@ impl<E: Clone + Ord + Hash> TryFrom<Parts<E>> for OrSet<E> {
             let index = set.context.intern(replica).map_err(|error| error.to_string())?;
             set.context.raise(index, counter);
         }
+        let mut elements = Elements::builder(parts.elements.len());
         for (element, dots) in parts.elements {
             if dots.is_empty() || !are_valid(&dots) {
                 return Err("dots are missing, or not ascending, or a counter is out of range".into());
             }
             let local = set.covered(&dots).map_err(|_| "a dot is not covered by the version")?;
-            set.elements.insert(element, local);
+            elements.push(element, local);
         }
+        set.elements = Elements::built(elements);
         Ok(set)
     }
 }
@@ -64,7 +68,7 @@ impl<E: Clone + Ord + Hash> TryFrom<Parts<E>> for OrSet<E> {
 #[serde(rename = "OrSetDelta")]
 pub(super) struct DeltaParts<E> {
     dot: Dot,
-    changes: Vec<Change<E>>,
+    changes: SmallVec<[Change<E>; 1]>,
 }
 
 impl<E> TryFrom<DeltaParts<E>> for OrSetDelta<E> {
