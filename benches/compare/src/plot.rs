@@ -107,6 +107,7 @@ const fn color(system: System) -> RGBColor {
         System::Loro => RGBColor(150, 190, 60),
         System::Limit => RGBColor(90, 90, 90),
         System::LimitSameSeed => RGBColor(170, 170, 170),
+        System::LimitText => RGBColor(130, 130, 130),
     }
 }
 

@@ -25,11 +25,13 @@ pub(crate) enum System {
     Limit,
     /// The same with one seed for all tables: what replicas may do that agree on a hash function.
     LimitSameSeed,
+    /// [`Limit`](Self::Limit) with keys that lie in the table, as ours do.
+    LimitText,
 }
 
 impl System {
     /// All of them, in the order of the tables.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::CrdtCore,
         Self::CrdtCoreDocument,
         Self::Crdts,
@@ -40,6 +42,7 @@ impl System {
         Self::Loro,
         Self::Limit,
         Self::LimitSameSeed,
+        Self::LimitText,
     ];
 
     /// Returns the name in tables and JSON.
@@ -55,6 +58,7 @@ impl System {
             Self::Loro => "loro",
             Self::Limit => "limit",
             Self::LimitSameSeed => "limit-same-seed",
+            Self::LimitText => "limit-text",
         }
     }
 
@@ -65,7 +69,7 @@ impl System {
 
     /// Tells whether it is a limit, not a library.
     pub(crate) const fn is_limit(self) -> bool {
-        matches!(self, Self::Limit | Self::LimitSameSeed)
+        matches!(self, Self::Limit | Self::LimitSameSeed | Self::LimitText)
     }
 
     /// Tells whether it is another library.

@@ -10,8 +10,8 @@ use ::crdt_kit::{Crdt, DeltaCrdt, LWWMap, NodeId, ORSet, ORSetDelta, PNCounter, 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CartReplica, CatchUp, CounterReplica, Deltas, FullState, MapReplica, SetReplica, StateMerge, from_bytes, id,
-    to_bytes,
+    CartReplica, CatchUp, CounterReplica, Deltas, Element, FullState, MapReplica, SetReplica, StateMerge, from_bytes,
+    id, to_bytes,
 };
 
 fn node(replica: u64) -> NodeId {
@@ -20,9 +20,9 @@ fn node(replica: u64) -> NodeId {
 
 /// An `ORSet`.
 pub(crate) struct Set {
-    set: ORSet<String>,
+    set: ORSet<Element>,
     /// What the others are known to have; made at the first delta.
-    others: Option<ORSet<String>>,
+    others: Option<ORSet<Element>>,
 }
 
 /// What an `ORSet` serialises as.
@@ -30,12 +30,12 @@ pub(crate) struct Set {
 struct Parts {
     actor: NodeId,
     counter: u64,
-    elements: BTreeMap<String, BTreeSet<(NodeId, u64)>>,
+    elements: BTreeMap<Element, BTreeSet<(NodeId, u64)>>,
     tombstones: BTreeSet<(NodeId, u64)>,
 }
 
 impl Set {
-    fn delta(&mut self, write: impl FnOnce(&mut ORSet<String>)) -> Vec<u8> {
+    fn delta(&mut self, write: impl FnOnce(&mut ORSet<Element>)) -> Vec<u8> {
         let others = self.others.get_or_insert_with(|| self.set.clone());
         write(&mut self.set);
         let delta = self.set.delta(others);
@@ -50,7 +50,7 @@ impl SetReplica for Set {
     }
 
     fn insert_all(&mut self, keys: &[String]) {
-        keys.iter().for_each(|key| self.set.insert(key.clone()));
+        keys.iter().for_each(|key| self.set.insert(key.as_str().into()));
     }
 
     fn copy(&mut self, replica: u64) -> Self {
@@ -61,12 +61,12 @@ impl SetReplica for Set {
     }
 
     fn contents(&mut self) -> HashSet<String> {
-        self.set.iter().cloned().collect()
+        self.set.iter().map(Element::to_string).collect()
     }
 }
 
 impl StateMerge for Set {
-    type State = ORSet<String>;
+    type State = ORSet<Element>;
 
     fn state(&mut self, _: &mut Self) -> Self::State {
         self.set.clone()
@@ -79,21 +79,21 @@ impl StateMerge for Set {
 
 impl Deltas for Set {
     fn insert(&mut self, key: &str) -> Vec<u8> {
-        self.delta(|set| set.insert(key.to_owned()))
+        self.delta(|set| set.insert(key.into()))
     }
 
     fn remove(&mut self, key: &str) -> Vec<u8> {
         self.delta(|set| {
-            set.remove(&key.to_owned());
+            set.remove(&key.into());
         })
     }
 
     fn apply(&mut self, delta: &[u8]) {
-        self.set.apply_delta(&from_bytes::<ORSetDelta<String>>(delta));
+        self.set.apply_delta(&from_bytes::<ORSetDelta<Element>>(delta));
     }
 
     fn batch(&mut self, keys: &[String]) -> Vec<u8> {
-        self.delta(|set| keys.iter().for_each(|key| set.insert(key.clone())))
+        self.delta(|set| keys.iter().for_each(|key| set.insert(key.as_str().into())))
     }
 }
 
@@ -107,18 +107,18 @@ impl FullState for Set {
     }
 
     fn contains(&mut self, key: &str) -> bool {
-        self.set.contains(&key.to_owned())
+        self.set.contains(&key.into())
     }
 }
 
 /// What a peer lacks is told from the peer's whole state.
 impl CatchUp for Set {
     fn insert_only(&mut self, key: &str) {
-        self.set.insert(key.to_owned());
+        self.set.insert(key.into());
     }
 
     fn remove_only(&mut self, key: &str) {
-        self.set.remove(&key.to_owned());
+        self.set.remove(&key.into());
     }
 
     fn request(&mut self) -> Vec<u8> {
@@ -126,7 +126,7 @@ impl CatchUp for Set {
     }
 
     fn answer(&mut self, request: &[u8]) -> Vec<u8> {
-        let peer: ORSet<String> = from_bytes(request);
+        let peer: ORSet<Element> = from_bytes(request);
         to_bytes(&self.set.delta(&peer))
     }
 

@@ -7,8 +7,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use ::crdts::{CmRDT, CvRDT, MVReg, Map, Orswot, PNCounter, map, orswot, pncounter};
 
 use super::{
-    CartReplica, CatchUp, CounterReplica, Deltas, FullState, MapReplica, SetReplica, StateMerge, from_bytes, id,
-    to_bytes,
+    CartReplica, CatchUp, CounterReplica, Deltas, Element, FullState, MapReplica, SetReplica, StateMerge, from_bytes,
+    id, to_bytes,
 };
 
 /// Who acts. Half of our id: the crate leaves the choice open, and the shorter one favours it.
@@ -21,13 +21,13 @@ fn actor(replica: u64) -> Actor {
 /// An `Orswot`.
 pub(crate) struct Set {
     actor: Actor,
-    set: Orswot<String, Actor>,
+    set: Orswot<Element, Actor>,
 }
 
 impl Set {
-    fn insert_op(&mut self, key: &str) -> orswot::Op<String, Actor> {
+    fn insert_op(&mut self, key: &str) -> orswot::Op<Element, Actor> {
         let context = self.set.read_ctx().derive_add_ctx(self.actor);
-        let op = self.set.add(key.to_owned(), context);
+        let op = self.set.add(key.into(), context);
         self.set.apply(op.clone());
         op
     }
@@ -49,12 +49,12 @@ impl SetReplica for Set {
     }
 
     fn contents(&mut self) -> HashSet<String> {
-        self.set.read().val
+        self.set.read().val.iter().map(Element::to_string).collect()
     }
 }
 
 impl StateMerge for Set {
-    type State = Orswot<String, Actor>;
+    type State = Orswot<Element, Actor>;
 
     fn state(&mut self, _: &mut Self) -> Self::State {
         self.set.clone()
@@ -71,7 +71,7 @@ impl Deltas for Set {
     }
 
     fn remove(&mut self, key: &str) -> Vec<u8> {
-        let key = key.to_owned();
+        let key = key.into();
         let context = self.set.contains(&key).derive_rm_ctx();
         let op = self.set.rm(key, context);
         self.set.apply(op.clone());
@@ -93,7 +93,7 @@ impl FullState for Set {
     }
 
     fn contains(&mut self, key: &str) -> bool {
-        self.set.contains(&key.to_owned()).val
+        self.set.contains(&key.into()).val
     }
 }
 

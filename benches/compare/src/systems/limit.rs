@@ -6,10 +6,13 @@
 
 mod cart;
 
+use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
+use crdt_core::Text;
 use hashbrown::DefaultHashBuilder;
 
 pub(crate) use cart::CartOf;
@@ -40,44 +43,53 @@ impl Seeds for Same {
     }
 }
 
-type Keys = hashbrown::HashSet<String, DefaultHashBuilder>;
+type Keys<E> = hashbrown::HashSet<E, DefaultHashBuilder>;
+
+/// What a key is held as.
+pub(crate) trait Key: Clone + Eq + Hash + Borrow<str> + for<'a> From<&'a str> + 'static {}
+
+impl Key for String {}
+impl Key for Text {}
+
 type Table<K, V> = hashbrown::HashMap<K, V, DefaultHashBuilder>;
 
 /// A table of keys.
-pub(crate) struct SetOf<S> {
-    keys: Keys,
+pub(crate) struct SetOf<S, E> {
+    keys: Keys<E>,
     seeds: PhantomData<S>,
 }
 
 /// With random seeds.
-pub(crate) type Set = SetOf<Random>;
+pub(crate) type Set = SetOf<Random, String>;
 /// With one seed.
-pub(crate) type SeededSet = SetOf<Same>;
+pub(crate) type SeededSet = SetOf<Same, String>;
+/// With random seeds, and keys in place.
+pub(crate) type TextSet = SetOf<Random, Text>;
 
-impl<S: Seeds> SetReplica for SetOf<S> {
+impl<S: Seeds, E: Key> SetReplica for SetOf<S, E> {
     fn empty(_: u64) -> Self {
-        Self { keys: Keys::with_hasher(S::hasher()), seeds: PhantomData }
+        Self { keys: Keys::<E>::with_hasher(S::hasher()), seeds: PhantomData }
     }
 
     fn insert_all(&mut self, keys: &[String]) {
         for key in keys {
-            self.keys.insert(key.clone());
+            self.keys.insert(E::from(key));
         }
     }
 
     fn copy(&mut self, _: u64) -> Self {
-        let mut keys = Keys::with_capacity_and_hasher(self.keys.len(), S::hasher());
+        let mut keys = Keys::<E>::with_capacity_and_hasher(self.keys.len(), S::hasher());
         keys.extend(self.keys.iter().cloned());
         Self { keys, seeds: PhantomData }
     }
 
     fn contents(&mut self) -> HashSet<String> {
-        self.keys.iter().cloned().collect()
+        self.keys.iter().map(|key| key.borrow().to_owned()).collect()
     }
 }
 
-impl<S: Seeds> StateMerge for SetOf<S> {
-    type State = Keys;
+impl<S: Seeds, E: Key> StateMerge for SetOf<S, E> {
+    type State = Keys<E>;
 
     fn state(&mut self, _: &mut Self) -> Self::State {
         self.copy(0).keys
@@ -87,14 +99,14 @@ impl<S: Seeds> StateMerge for SetOf<S> {
         // As hashbrown's own `extend` does: half of what comes may be new.
         self.keys.reserve(state.len().div_ceil(2));
         for key in state.iter() {
-            self.keys.get_or_insert_with(key.as_str(), |key| key.to_owned());
+            self.keys.get_or_insert_with::<str, _>(key.borrow(), |key| E::from(key));
         }
     }
 }
 
-impl<S: Seeds> Deltas for SetOf<S> {
+impl<S: Seeds, E: Key> Deltas for SetOf<S, E> {
     fn insert(&mut self, key: &str) -> Vec<u8> {
-        self.keys.insert(key.to_owned());
+        self.keys.insert(E::from(key));
         [b"+", key.as_bytes()].concat()
     }
 
@@ -106,17 +118,18 @@ impl<S: Seeds> Deltas for SetOf<S> {
     fn apply(&mut self, delta: &[u8]) {
         let key = std::str::from_utf8(&delta[1..]).expect("our own bytes");
         if delta[0] == b'+' {
-            self.keys.insert(key.to_owned());
+            self.keys.insert(E::from(key));
         } else {
             self.keys.remove(key);
         }
     }
 }
 
-impl<S: Seeds> FullState for SetOf<S> {
+impl<S: Seeds, E: Key> FullState for SetOf<S, E> {
     fn encode(&mut self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.keys.iter().map(|key| key.len() + 1).sum());
+        let mut bytes = Vec::with_capacity(self.keys.iter().map(|key| key.borrow().len() + 1).sum());
         for key in &self.keys {
+            let key: &str = key.borrow();
             bytes.push(u8::try_from(key.len()).expect("keys are short"));
             bytes.extend_from_slice(key.as_bytes());
         }
@@ -128,7 +141,7 @@ impl<S: Seeds> FullState for SetOf<S> {
         let mut rest = bytes;
         while let Some((len, tail)) = rest.split_first() {
             let (key, tail) = tail.split_at(usize::from(*len));
-            set.keys.insert(std::str::from_utf8(key).expect("our own bytes").to_owned());
+            set.keys.insert(E::from(std::str::from_utf8(key).expect("our own bytes")));
             rest = tail;
         }
         set
@@ -228,7 +241,7 @@ impl<S: Seeds> MapReplica for NumbersOf<S> {
 
 /// Edits in the order in which they were made, and a table of keys.
 pub(crate) struct LogOf<S> {
-    set: SetOf<S>,
+    set: SetOf<S, String>,
     edits: Vec<Vec<u8>>,
 }
 

@@ -26,6 +26,7 @@ pub(super) fn open(system: System, task: Task) -> Result<Runner, Skip> {
         System::Loro => cell::<loro::Set>(task.n),
         System::Limit => cell::<limit::Set>(task.n),
         System::LimitSameSeed => cell::<limit::SeededSet>(task.n),
+        System::LimitText => cell::<limit::TextSet>(task.n),
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) fn open(system: System, task: Task) -> Result<Runner, Skip> {
         System::Loro => cell::<loro::Set>(task),
         System::Limit => cell::<limit::Set>(task),
         System::LimitSameSeed => cell::<limit::SeededSet>(task),
+        System::LimitText => cell::<limit::TextSet>(task),
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) fn open_merge(system: System, _: Task) -> Result<Runner, Skip> {
         System::Loro => Ok(merge::<loro::Counter>()),
         System::Limit => Ok(merge::<limit::CounterOf<limit::Random>>()),
         System::LimitSameSeed => Ok(merge::<limit::CounterOf<limit::Same>>()),
+        System::LimitText => Err(Skip::new("measured where a set is merged or grows")),
     }
 }
 
@@ -47,6 +48,7 @@ pub(super) fn open_deltas(system: System, task: Task) -> Result<Runner, Skip> {
         System::Loro => deltas::<loro::Counter>(task.effort),
         System::Limit => deltas::<limit::CounterOf<limit::Random>>(task.effort),
         System::LimitSameSeed => deltas::<limit::CounterOf<limit::Same>>(task.effort),
+        System::LimitText => Err(Skip::new("measured where a set is merged or grows")),
     }
 }
 

@@ -23,6 +23,7 @@ pub(super) fn open(system: System, task: Task) -> Result<Runner, Skip> {
         System::Loro => Ok(cell::<loro::Numbers>(task.n)),
         System::Limit => Ok(cell::<limit::NumbersOf<limit::Random>>(task.n)),
         System::LimitSameSeed => Ok(cell::<limit::NumbersOf<limit::Same>>(task.n)),
+        System::LimitText => Err(Skip::new("measured where a set is merged or grows")),
     }
 }
 

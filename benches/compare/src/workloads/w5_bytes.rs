@@ -37,6 +37,7 @@ fn open<P: Part>(system: System, task: Task) -> Result<Runner, Skip> {
         System::Loro => P::cell::<loro::Set>(task),
         System::Limit => P::cell::<limit::Set>(task),
         System::LimitSameSeed => P::cell::<limit::SeededSet>(task),
+        System::LimitText => P::cell::<limit::TextSet>(task),
     }
 }
 

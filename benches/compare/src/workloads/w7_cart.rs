@@ -57,6 +57,7 @@ pub(super) fn open_story(system: System, story: Story, effort: Effort) -> Result
         System::Loro => Ok(cell::<loro::Cart>(story, effort)),
         System::Limit => Ok(cell::<limit::CartOf<limit::Random>>(story, effort)),
         System::LimitSameSeed => Ok(cell::<limit::CartOf<limit::Same>>(story, effort)),
+        System::LimitText => Err(Skip::new("measured where a set is merged or grows")),
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) fn open<const PART: usize>(system: System, task: Task) -> Result<Runn
         System::Loro => cell::<loro::Set>(task, PART),
         System::Limit => cell::<limit::Log>(task, PART),
         System::LimitSameSeed => cell::<limit::SeededLog>(task, PART),
+        System::LimitText => Err(Skip::new("measured where a set is merged or grows")),
     }
 }
 

@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use crdt_core::{OrSet, OrSetDelta, PnCounter, PnCounterDelta, ReplicaId};
 
 use super::replica_id;
-use crate::systems::{CounterReplica, Deltas, FullState, SetReplica, StateMerge, from_bytes, to_bytes};
+use crate::systems::{CounterReplica, Deltas, Element, FullState, SetReplica, StateMerge, from_bytes, to_bytes};
 
 /// An [`OrSet`] and who writes to it.
 pub(crate) struct Set {
     replica: ReplicaId,
-    set: OrSet<String>,
+    set: OrSet<Element>,
 }
 
 impl SetReplica for Set {
@@ -20,7 +20,7 @@ impl SetReplica for Set {
 
     fn insert_all(&mut self, keys: &[String]) {
         for key in keys {
-            let _ = self.set.insert(self.replica, key.clone()).expect("two replicas");
+            let _ = self.set.insert(self.replica, key.as_str().into()).expect("two replicas");
         }
     }
 
@@ -30,12 +30,12 @@ impl SetReplica for Set {
     }
 
     fn contents(&mut self) -> HashSet<String> {
-        self.set.iter().cloned().collect()
+        self.set.iter().map(Element::to_string).collect()
     }
 }
 
 impl StateMerge for Set {
-    type State = OrSet<String>;
+    type State = OrSet<Element>;
 
     fn state(&mut self, _: &mut Self) -> Self::State {
         from_bytes(&to_bytes(&self.set))
@@ -48,7 +48,7 @@ impl StateMerge for Set {
 
 impl Deltas for Set {
     fn insert(&mut self, key: &str) -> Vec<u8> {
-        to_bytes(&self.set.insert(self.replica, key.to_owned()).expect("two replicas"))
+        to_bytes(&self.set.insert(self.replica, key.into()).expect("two replicas"))
     }
 
     fn remove(&mut self, key: &str) -> Vec<u8> {
@@ -56,7 +56,7 @@ impl Deltas for Set {
     }
 
     fn apply(&mut self, delta: &[u8]) {
-        let delta: OrSetDelta<String> = from_bytes(delta);
+        let delta: OrSetDelta<Element> = from_bytes(delta);
         self.set.apply(&delta).expect("deltas come in order");
     }
 }
