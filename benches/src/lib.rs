@@ -1,11 +1,34 @@
-//! What the benchmarks share: documents of a given size.
+//! What the benchmarks share: documents of a given size, and how figures are told.
 //!
 //! Elements are 12-byte keys, as in the figures of other libraries that ours are compared with.
+
+pub mod report;
+
+use std::error::Error;
 
 use crdt_core::{Delta, Document, ReplicaId};
 
 /// The wall clock of every benchmark stands still.
 pub const WALL_MS: u64 = 1_700_000_000_000;
+
+/// Why there are no figures: something failed, or a result was wrong.
+pub type Failed = Box<dyn Error + Send + Sync>;
+
+/// Fails unless a result is right.
+///
+/// # Errors
+/// What is wrong.
+pub fn ensure(is_right: bool, what: impl FnOnce() -> String) -> Result<(), Failed> {
+    if is_right { Ok(()) } else { Err(what().into()) }
+}
+
+/// Starts what replicas run on: as many threads as there are cores.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
 
 /// Makes the id of the n-th replica.
 #[must_use]
