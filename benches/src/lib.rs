@@ -2,6 +2,9 @@
 //!
 //! Elements are 12-byte keys, as in the figures of other libraries that ours are compared with.
 
+pub mod growth;
+pub mod loopback;
+pub mod pair;
 pub mod report;
 
 use std::error::Error;
@@ -81,4 +84,10 @@ pub fn insert_one(document: &mut Document, number: usize) -> Delta {
 #[must_use]
 pub fn elements(document: &Document) -> usize {
     document.root().set("s").map_or(0, |set| set.len())
+}
+
+/// Spreads numbers in a row over all elements, so that one is seldom where the last one was.
+#[must_use]
+pub const fn scattered(number: usize, size: usize) -> usize {
+    number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % size
 }
