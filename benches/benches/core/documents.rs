@@ -51,19 +51,25 @@ pub(crate) fn apply_deltas(criterion: &mut Criterion) {
     for size in sizes() {
         suit(&mut group, size);
         group.throughput(Throughput::Elements(BATCH as u64));
-        let bytes = set_document(1, 0..size).snapshot().encode();
-        let mut document = open(3, &bytes);
-        let mut writer = Writer { document: open(2, &bytes), size };
-        let deltas = writer.deltas();
-        apply_all(&mut document, &deltas[..BATCH / 2]);
-        assert_eq!(elements(&document), size + BATCH / 2);
-        apply_all(&mut document, &deltas[BATCH / 2..]);
-        assert!(document == writer.document && elements(&document) == size);
+        let mut made = None;
         group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+            let (document, writer) = made.get_or_insert_with(|| reader_and_writer(size));
             let next = || writer.deltas();
-            bencher.iter_batched(next, |deltas| apply_all(&mut document, &deltas), BatchSize::PerIteration);
+            bencher.iter_batched(next, |deltas| apply_all(document, &deltas), BatchSize::PerIteration);
         });
     }
+}
+
+fn reader_and_writer(size: usize) -> (Document, Writer) {
+    let bytes = set_document(1, 0..size).snapshot().encode();
+    let mut document = open(3, &bytes);
+    let mut writer = Writer { document: open(2, &bytes), size };
+    let deltas = writer.deltas();
+    apply_all(&mut document, &deltas[..BATCH / 2]);
+    assert_eq!(elements(&document), size + BATCH / 2);
+    apply_all(&mut document, &deltas[BATCH / 2..]);
+    assert!(document == writer.document && elements(&document) == size);
+    (document, writer)
 }
 
 /// The bytes of one delta, on their own: they do not know of the document.
@@ -80,9 +86,12 @@ pub(crate) fn take_snapshot(criterion: &mut Criterion) {
     let mut group = group(criterion, "document: take a snapshot");
     for size in sizes() {
         suit(&mut group, size);
-        let document = set_document(1, 0..size);
-        assert_eq!(document.snapshot().digest(), document.digest());
-        group.bench_function(BenchmarkId::from_parameter(size), |bencher| bencher.iter(|| document.snapshot()));
+        let mut made = None;
+        group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+            let document = made.get_or_insert_with(|| set_document(1, 0..size));
+            assert_eq!(document.snapshot().digest(), document.digest());
+            bencher.iter(|| document.snapshot());
+        });
     }
 }
 
@@ -91,15 +100,15 @@ pub(crate) fn write(criterion: &mut Criterion) {
     let mut group = group(criterion, "document: write once");
     for size in sizes() {
         suit(&mut group, size);
-        let mut document = set_document(1, 0..size);
-        let mut number = 0;
+        let (mut made, mut number) = (None, 0);
         group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+            let document = made.get_or_insert_with(|| set_document(1, 0..size));
             bencher.iter(|| {
                 number += 1;
-                insert_one(&mut document, scattered(number, size))
+                insert_one(document, scattered(number, size))
             });
+            assert_eq!(elements(document), size);
         });
-        assert_eq!(elements(&document), size);
     }
 }
 
@@ -108,31 +117,39 @@ pub(crate) fn write_under_snapshot(criterion: &mut Criterion) {
     let mut group = group(criterion, "document: take a snapshot and write once under it");
     for size in sizes() {
         suit(&mut group, size);
-        let mut document = set_document(1, 0..size);
-        let live = document.snapshot();
-        let _ = insert_one(&mut document, size);
-        assert_eq!(live.root().set("s").map(|set| set.len()), Some(size), "the snapshot stands still");
-        assert_eq!(elements(&document), size + 1);
-        drop(live);
-        let mut number = 0;
+        let (mut made, mut number) = (None, 0);
         group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+            let document = made.get_or_insert_with(|| document_with_snapshots(size));
             bencher.iter(|| {
                 let live = document.snapshot();
                 number += 1;
-                (insert_one(&mut document, scattered(number, size)), live)
+                (insert_one(document, scattered(number, size)), live)
             });
         });
     }
+}
+
+fn document_with_snapshots(size: usize) -> Document {
+    let mut document = set_document(1, 0..size);
+    let live = document.snapshot();
+    let _ = insert_one(&mut document, size);
+    assert_eq!(live.root().set("s").map(|set| set.len()), Some(size), "the snapshot stands still");
+    assert_eq!(elements(&document), size + 1);
+    document
 }
 
 pub(crate) fn read_digest(criterion: &mut Criterion) {
     let mut group = group(criterion, "document: read the digest");
     for size in sizes() {
         suit(&mut group, size);
-        let document = set_document(1, 0..size);
-        assert_ne!(document.digest(), set_document(1, 0..size - 1).digest());
+        let mut made = None;
         group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
-            bencher.iter(|| black_box(&document).digest());
+            let document = made.get_or_insert_with(|| {
+                let document = set_document(1, 0..size);
+                assert_ne!(document.digest(), set_document(1, 0..size - 1).digest());
+                document
+            });
+            bencher.iter(|| black_box(&*document).digest());
         });
     }
 }
@@ -141,27 +158,29 @@ pub(crate) fn merge_states(criterion: &mut Criterion) {
     let mut group = group(criterion, "document: merge two states half in common");
     for size in sizes() {
         suit(&mut group, size);
-        let common = set_document(1, 0..size / 2).snapshot();
-        let mut left = Document::from_snapshot(replica(1), common.clone());
-        insert(&mut left, size / 2..size);
-        let mut right = Document::from_snapshot(replica(2), common);
-        insert(&mut right, size..size + size / 2);
-        // Through bytes, so that no table is shared: the states of two machines.
-        let left = left.snapshot().encode();
-        let right = Snapshot::decode(&right.snapshot().encode()).expect("our own bytes");
-        let mut checked = open(1, &left);
-        let _ = checked.merge(&right).expect("honest states merge");
-        assert_eq!(elements(&checked), size + size / 2);
-        drop(checked);
         group.throughput(Throughput::Elements(size as u64));
+        let mut made = None;
         group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
-            bencher.iter_batched_ref(
-                || open(1, &left),
-                |document| document.merge(&right).expect("honest states merge"),
-                BatchSize::PerIteration,
-            );
+            let (left, right) = made.get_or_insert_with(|| half_in_common(size));
+            let merge = |document: &mut Document| document.merge(right).expect("honest states merge");
+            bencher.iter_batched_ref(|| open(1, left), merge, BatchSize::PerIteration);
         });
     }
+}
+
+/// Two states through bytes, so that no table is shared: those of two machines.
+fn half_in_common(size: usize) -> (Vec<u8>, Snapshot) {
+    let common = set_document(1, 0..size / 2).snapshot();
+    let mut left = Document::from_snapshot(replica(1), common.clone());
+    insert(&mut left, size / 2..size);
+    let mut right = Document::from_snapshot(replica(2), common);
+    insert(&mut right, size..size + size / 2);
+    let left = left.snapshot().encode();
+    let right = Snapshot::decode(&right.snapshot().encode()).expect("our own bytes");
+    let mut checked = open(1, &left);
+    let _ = checked.merge(&right).expect("honest states merge");
+    assert_eq!(elements(&checked), size + size / 2);
+    (left, right)
 }
 
 pub(crate) fn encode_and_decode(criterion: &mut Criterion) {
@@ -169,14 +188,18 @@ pub(crate) fn encode_and_decode(criterion: &mut Criterion) {
         let mut group = group(criterion, name);
         for size in sizes() {
             suit(&mut group, size);
-            let bytes = set_document(1, 0..size).snapshot().encode();
-            let snapshot = Snapshot::decode(&bytes).expect("our own bytes");
-            assert_eq!(snapshot.encode(), bytes);
             group.throughput(Throughput::Elements(size as u64));
+            let mut made = None;
             group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+                let (bytes, snapshot) = made.get_or_insert_with(|| {
+                    let bytes = set_document(1, 0..size).snapshot().encode();
+                    let snapshot = Snapshot::decode(&bytes).expect("our own bytes");
+                    assert_eq!(snapshot.encode(), bytes);
+                    (bytes, snapshot)
+                });
                 if decode {
                     // What was decoded is dropped outside of the timing.
-                    bencher.iter_with_large_drop(|| Snapshot::decode(&bytes).expect("our own bytes"));
+                    bencher.iter_with_large_drop(|| Snapshot::decode(bytes).expect("our own bytes"));
                 } else {
                     bencher.iter_with_large_drop(|| snapshot.encode());
                 }
