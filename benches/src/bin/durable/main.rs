@@ -14,22 +14,18 @@
 mod memory;
 mod opening;
 mod plan;
-mod report;
 mod syncs;
 mod writers;
 
-use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 
+use crdt_benches::Failed;
+use crdt_benches::report::Report;
 use plan::Plan;
-use report::Report;
-
-/// Why there are no figures: something failed, or a result was wrong.
-type Failed = Box<dyn Error + Send + Sync>;
 
 /// Measures what durability costs.
 #[derive(Parser)]
@@ -101,14 +97,4 @@ fn measure(arguments: &Arguments, plan: &Plan) -> Result<(), Failed> {
         fs::write(path, report.to_json_lines())?;
     }
     Ok(())
-}
-
-/// Starts what replicas run on: as many threads as there are cores.
-fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
-}
-
-/// Fails unless a result is right.
-fn ensure(is_right: bool, what: impl FnOnce() -> String) -> Result<(), Failed> {
-    if is_right { Ok(()) } else { Err(what().into()) }
 }

@@ -7,13 +7,13 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crdt_benches::report::{Report, Row};
+use crdt_benches::{Failed, ensure, runtime};
 use crdt_net::{Options, Replica};
 use serde_json::{Value, json};
 
 use crate::opening::{fill, name, read};
 use crate::plan::Plan;
-use crate::report::{Report, Row};
-use crate::{Failed, ensure, runtime};
 
 /// The parts, and what they are called in the table.
 const PARTS: [(&str, &str); 5] = [

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crdt_benches::key;
+use crdt_benches::report::{Report, Row};
+use crdt_benches::{Failed, ensure, key, runtime};
 use crdt_net::{DocumentHandle, Replica};
 use crdt_store::{DiskOptions, DiskStore};
 
+use crate::memory;
 use crate::plan::Plan;
-use crate::report::{Report, Row};
-use crate::{Failed, ensure, memory, runtime};
 
 /// How many entries one transaction inserts where it is not one.
 const BATCH: usize = 1_000;

@@ -5,7 +5,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::Failed;
+use crdt_benches::Failed;
 
 /// A page, as the store writes them.
 const PAGE_BYTES: usize = 4096;

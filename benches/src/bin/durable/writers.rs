@@ -7,14 +7,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crdt_benches::report::{Report, Row, median};
+use crdt_benches::{Failed, ensure, runtime};
 use crdt_net::{DocumentHandle, Replica, StorageStatus};
 use crdt_store::DiskStore;
 use tokio::runtime::Runtime;
 
 use crate::plan::Plan;
-use crate::report::{Report, Row, median};
 use crate::syncs::{BareDisk, Way};
-use crate::{Failed, ensure, runtime};
 
 /// Under how many names the counters of one writer stand.
 const COUNTERS: u64 = 100;

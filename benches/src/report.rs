@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 /// One row: what was measured, once a round.
 #[derive(Clone, Debug)]
-pub(crate) struct Row {
+pub struct Row {
     case: String,
     unit: &'static str,
     values: Vec<f64>,
@@ -13,13 +13,15 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn new(case: impl Into<String>, unit: &'static str, values: Vec<f64>) -> Self {
+    /// Makes a row of what was measured in each round.
+    #[must_use]
+    pub fn new(case: impl Into<String>, unit: &'static str, values: Vec<f64>) -> Self {
         Self { case: case.into(), unit, values, more: Map::new() }
     }
 
     /// Adds a figure that explains the row.
     #[must_use]
-    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.more.insert(name.to_owned(), value.into());
         self
     }
@@ -47,7 +49,8 @@ fn min(values: &[f64]) -> f64 {
 }
 
 /// Returns the middle value, the mean of the two in the middle if their number is even.
-pub(crate) fn median(values: &[f64]) -> f64 {
+#[must_use]
+pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match (sorted.len(), sorted.len() / 2) {
@@ -59,13 +62,13 @@ pub(crate) fn median(values: &[f64]) -> f64 {
 
 /// Everything measured so far.
 #[derive(Debug, Default)]
-pub(crate) struct Report {
+pub struct Report {
     lines: Vec<Value>,
 }
 
 impl Report {
     /// Prints the table of one measure, and keeps its figures.
-    pub(crate) fn add(&mut self, measure: &str, title: &str, rows: &[Row]) {
+    pub fn add(&mut self, measure: &str, title: &str, rows: &[Row]) {
         let mut table = Table::new();
         table.load_style(presets::UTF8_BORDERS_ONLY);
         table.set_header(["", "median", "min", "max", "unit", ""]);
@@ -80,7 +83,9 @@ impl Report {
         self.lines.extend(rows.iter().map(|row| row.to_json(measure)));
     }
 
-    pub(crate) fn to_json_lines(&self) -> String {
+    /// Returns all figures, one JSON object a line.
+    #[must_use]
+    pub fn to_json_lines(&self) -> String {
         self.lines.iter().map(|line| format!("{line}\n")).collect()
     }
 }
