@@ -126,3 +126,25 @@ fn a_third_replica_that_knows_one_of_them_meets_both_and_loses_nothing() {
     }
     close_and_compare(&mut [&mut one, &mut other, &mut server], &[original, copied, third], all + 30);
 }
+
+/// What they do first is the same to the byte: nothing but the processes that did it tells the two apart.
+#[test]
+fn a_store_and_its_copy_that_begin_with_the_same_have_both_counted() {
+    let scratch = Scratch::new("twins-alike");
+    let folders = twins(&scratch);
+    let ((mut one, _), (mut other, _)) = (open(&folders[0]), open(&folders[1]));
+    for replica in [&mut one, &mut other] {
+        assert_eq!(replica.ask("add"), "added");
+    }
+    let url = url(&mut one);
+    other.ask(&format!("connect {url}"));
+    let all = WRITES + 2;
+    for replica in [&mut one, &mut other] {
+        assert_eq!(replica.ask(&format!("sum {all}")), format!("counts {all}"));
+        replica.ask("quit");
+        assert!(replica.rest().is_empty());
+    }
+    let found = folders.map(|folder| look(&folder).document);
+    assert_eq!(found[0].encode(), found[1].encode());
+    assert_eq!(found[0].root().counter("n"), Some(all as i128));
+}
