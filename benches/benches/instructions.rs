@@ -70,7 +70,7 @@ fn states() -> Vec<(Document, Snapshot)> {
 
 /// Two endpoints that are linked and equal.
 fn endpoints() -> [Endpoint; 2] {
-    let mut ends = [replica(1), replica(2)].map(|replica| Endpoint::new(replica, Config::default()));
+    let mut ends = [1, 2].map(|number| Endpoint::new(replica(number.into()), number, Config::default()));
     for (nonce, end) in (1..).zip(&mut ends) {
         end.handle(NOW, Input::LinkUp { link: LinkId(0), nonce });
     }

@@ -13,6 +13,8 @@
 //! Source: delta mutators and delta groups as in Almeida, Shoker, Baquero, "Delta state replicated
 //! data types" (2018), §4 and §6; differs in: no causal context per delta but ranges of dots.
 
+use std::num::NonZeroU64;
+
 use smallvec::SmallVec;
 use thiserror::Error;
 
@@ -47,6 +49,9 @@ pub struct DotRange {
 pub struct Delta {
     /// Sorted by replica, one each.
     pub(crate) ranges: SmallVec<[ChainedRange; 1]>,
+    /// What tells a transaction apart from one that does the same after the same history: part of what its
+    /// chain hash covers. None in a coalesced delta, which has the hashes themselves.
+    pub(crate) salt: Option<NonZeroU64>,
     /// What the receiver must cover beforehand, besides the start of each range: the highest dot
     /// superseded per replica, where the ranges do not imply it. Sorted by replica.
     pub(crate) needs: SmallVec<[Dot; 1]>,
@@ -180,7 +185,8 @@ impl Delta {
     /// Estimates the encoded length without encoding. O(1) for a small delta, else O(entries).
     #[must_use]
     pub fn size_hint(&self) -> usize {
-        26 + 34 * (self.ranges.len() - 1) + 16 * self.needs.len() + self.body.size_hint()
+        let salt = self.salt.map_or(0, |_| 8);
+        26 + salt + 34 * (self.ranges.len() - 1) + 16 * self.needs.len() + self.body.size_hint()
     }
 
     /// Returns the encoded bytes of this delta alone.

@@ -5,7 +5,8 @@
 //! when versions look the same? Each transaction's hash is seeded with the hash before it, so two
 //! histories of one id that differ anywhere differ from there on. Whoever meets the same counter
 //! with another hash has found an identity that was used twice (a restored backup, a cloned
-//! machine).
+//! machine). Histories that do not differ in what they change differ in the salt of the first transaction
+//! that each process commits ([`Transaction::salted`](crate::Transaction::salted)).
 
 use xxhash_rust::xxh3::xxh3_64;
 

@@ -7,6 +7,8 @@
 //! An edit takes out what it has seen at its place, whole, so a place that the delta touches is
 //! read from the delta alone.
 
+use std::num::NonZeroU64;
+
 use smallvec::{SmallVec, smallvec};
 use thiserror::Error;
 
@@ -39,6 +41,7 @@ pub struct Transaction<'d> {
     document: &'d mut Document,
     dot: Dot,
     stamp: Stamp,
+    salt: Option<NonZeroU64>,
     body: MapDelta,
 }
 
@@ -110,7 +113,18 @@ impl<'d> Transaction<'d> {
         let replica = document.replica();
         let dot = Dot::new(replica, document.state.context.counter_of(replica) + 1);
         let stamp = document.clock.stamp(wall_ms);
-        Self { document, dot, stamp, body: MapDelta::default() }
+        Self { document, dot, stamp, salt: None, body: MapDelta::default() }
+    }
+
+    /// Sets the transaction apart from any that does the same after the same history, for eight bytes more.
+    ///
+    /// Two processes may come to write under one replica id, from a copy of a store that nobody has noticed. Chain hashes
+    /// tell their histories apart from the first transaction in which they differ; without a salt, those before it that are
+    /// the same (one counter, one amount) are taken for one. So each process draws a random number when it
+    /// starts, and salts the first transaction that it commits to each document.
+    pub fn salted(mut self, salt: NonZeroU64) -> Self {
+        self.salt = Some(salt);
+        self
     }
 
     /// Returns the root map, for reading and editing.
@@ -172,11 +186,11 @@ impl<'d> Transaction<'d> {
         for path in std::mem::take(&mut self.document.own_resets) {
             drop_own_entry(&mut self.body, &path, self.dot);
         }
-        let Self { document, dot, body, .. } = self;
+        let Self { document, dot, salt, body, .. } = self;
         let range = DotRange { replica: dot.replica, after: dot.counter - 1, through: dot.counter };
         let chain_after = document.state.chain_of(dot.replica);
         let ranges = smallvec![ChainedRange { range, chain_after, chain_through: 0 }];
-        let mut delta = Delta { ranges, needs: SmallVec::new(), body };
+        let mut delta = Delta { ranges, salt, needs: SmallVec::new(), body };
         delta.collect_needs();
         delta.seal();
         let effects = document.state.apply(&delta, Some(dot.replica));

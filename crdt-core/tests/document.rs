@@ -1,6 +1,11 @@
 //! Documents from the outside: transactions, deltas, snapshots, and what readers see of them.
 
-use crdt_core::{ApplyError, Change, Changed, Delta, Document, EditError, Kind, ReplicaId, Snapshot, Value, limits};
+use std::num::NonZeroU64;
+
+use crdt_core::{
+    ApplyError, Change, Changed, DecodeError, Delta, Document, EditError, Kind, MergeError, ReplicaId, Snapshot, Value,
+    limits,
+};
 
 const A: ReplicaId = ReplicaId::from_u128(1);
 const B: ReplicaId = ReplicaId::from_u128(2);
@@ -289,6 +294,88 @@ fn a_stolen_identity_is_told_from_a_gap() {
     let mut again = Document::new(A);
     let dot = crdt_core::Dot::new(A, 3);
     assert_eq!(again.apply(&deltas[2]), Err(ApplyError::OwnDot { dot }));
+}
+
+/// Counts one, in a transaction with or without a salt.
+fn count(document: &mut Document, salt: u64) -> Delta {
+    let mut tx = document.transact(NOW);
+    if let Some(salt) = NonZeroU64::new(salt) {
+        tx = tx.salted(salt);
+    }
+    tx.counter("n").add(1).expect("small");
+    tx.commit().expect("the edit writes something").delta
+}
+
+#[test]
+fn two_writers_with_one_id_who_do_the_same_are_told_apart_by_their_salts_and_only_by_them() {
+    for (ours, theirs) in [(0, 0), (1, 1), (0, 1), (1, 0), (1, 2)] {
+        let (mut one, mut other) = (Document::new(A), Document::new(A));
+        for _ in 0..2 {
+            let (salted_ours, salted_theirs) = (count(&mut one, ours), count(&mut other, theirs));
+            assert_eq!(salted_ours == salted_theirs, ours == theirs);
+            // What follows needs none.
+            let (next_ours, next_theirs) = (count(&mut one, 0), count(&mut other, 0));
+            assert_eq!(next_ours == next_theirs, ours == theirs);
+        }
+        let conflict = one.frontier().conflict_with(&other.frontier());
+        assert_eq!(conflict.is_some(), ours != theirs);
+        let mut third = Document::new(B);
+        let _ = third.merge(&one.snapshot()).unwrap();
+        let merged = third.merge(&other.snapshot());
+        assert_eq!(matches!(merged, Err(MergeError::IdentityConflict { .. })), ours != theirs);
+    }
+}
+
+#[test]
+fn a_salt_takes_eight_bytes_and_is_part_of_the_history_wherever_it_is_read() {
+    let (mut plain, mut salted) = (Document::new(A), Document::new(A));
+    let salt = 0x0807_0605_0403_0201;
+    let (without, with) = (count(&mut plain, 0).to_bytes(), count(&mut salted, salt).to_bytes());
+    // A kind, the chain hash before, the salt, the content.
+    assert_eq!((without[0], with[0]), (1, 4));
+    assert_eq!(with[1..9], without[1..9]);
+    assert_eq!(with[9..17], [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(with[17..], without[9..]);
+
+    let decoded = Delta::decode(&with).unwrap();
+    assert_eq!(decoded.to_bytes(), with);
+    assert_eq!(decoded.size_hint(), Delta::decode(&without).unwrap().size_hint() + 8);
+    let mut reader = Document::new(B);
+    let _ = reader.apply(&decoded).unwrap();
+    assert_eq!(reader.frontier(), salted.frontier());
+    assert_eq!(reader.snapshot().encode(), salted.snapshot().encode());
+    assert_eq!(reader.snapshot().encode().len(), plain.snapshot().encode().len(), "snapshots have none");
+
+    let mut none = with.clone();
+    none[9..17].fill(0);
+    assert_eq!(Delta::decode(&none), Err(DecodeError::NotCanonical("a salt")));
+    assert!(matches!(Delta::decode(&with[..16]), Err(DecodeError::Truncated(_))));
+}
+
+#[test]
+fn a_coalesced_delta_has_no_salt_and_leads_to_the_same_history() {
+    for salts in [[1, 0], [0, 1], [1, 2]] {
+        let mut writer = Document::new(A);
+        let [first, second] = salts.map(|salt| count(&mut writer, salt));
+        let mut both = first.clone();
+        both.coalesce(&second).unwrap();
+        let mut plain = Document::new(A);
+        let mut plain_both = count(&mut plain, 0);
+        plain_both.coalesce(&count(&mut plain, 0)).unwrap();
+        assert_eq!(both.to_bytes().len(), plain_both.to_bytes().len());
+        assert_eq!(Delta::decode(&both.to_bytes()).as_ref(), Ok(&both));
+
+        for start in [vec![], vec![&first]] {
+            let mut reader = Document::new(B);
+            for delta in start.into_iter().chain([&both, &second]) {
+                let _ = reader.apply(delta).unwrap();
+            }
+            assert_eq!((reader.frontier(), reader.digest()), (writer.frontier(), writer.digest()));
+        }
+        let mut other = Document::new(B);
+        let _ = other.apply(&Delta::decode(&plain_both.to_bytes()).unwrap()).unwrap();
+        assert!(matches!(other.apply(&both), Err(ApplyError::IdentityConflict { .. })));
+    }
 }
 
 #[test]

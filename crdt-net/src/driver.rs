@@ -208,7 +208,9 @@ impl Driver {
             // Before any caller hears that the replica is closed.
             let _ = self.failure.set(error);
         }
-        self.shut_down().await;
+        let commands = self.shut_down().await;
+        // Those who called close go on when this is gone.
+        drop(commands);
     }
 
     async fn turn(&mut self) -> Result<ControlFlow<()>, StoreError> {
@@ -391,8 +393,8 @@ impl Driver {
         }
     }
 
-    /// Ends every task, then frees the store, then lets those who called close go on.
-    async fn shut_down(self) {
+    /// Ends every task, then frees the store, then everything else but what callers of close wait for the end of.
+    async fn shut_down(self) -> mpsc::Receiver<Command> {
         let replica = self.replica();
         let Self { commands, arrivals, connections, persist, answers, calls, waiters, watchers, .. } = self;
         connections.shut_down(arrivals).await;
@@ -400,6 +402,6 @@ impl Driver {
         // Those who are not answered yet learn that they will not be; the store is free for them.
         drop((answers, calls, waiters, watchers));
         info!(%replica, "replica closed");
-        drop(commands);
+        commands
     }
 }

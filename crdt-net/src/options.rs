@@ -45,9 +45,9 @@ pub struct Options {
     pub transport: Arc<dyn Transport>,
     /// Where the time of day is read: the clock of the system.
     pub wall_clock: WallClock,
-    /// What the nonces of links and the delays before redials are drawn from. `None`: randomness of
-    /// the system. A seed is for simulated runs that are to be the same again; take another one each
-    /// time a replica is opened, for peers tell a restarted replica from the one before by its nonces.
+    /// What the delays before redials and the numbers are drawn from that tell links and openings of a replica apart. `None`:
+    /// randomness of the system. A seed is for simulated runs that are to be the same again; take another one each
+    /// time a replica is opened, for peers tell a restarted or copied replica from the one before by what it has drawn.
     ///
     /// An identity never comes from a seed, or two could share one: for that of a new replica, set
     /// [`replica`](Self::replica) as well. One that is taken because another writer uses the same is random in any case.

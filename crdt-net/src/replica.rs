@@ -240,8 +240,8 @@ impl Replica {
         Ok(written.expect("writing a backup does not panic, and the runtime is there")?)
     }
 
-    /// Closes every link, ends every task and frees the store; returns when that is done. Everything
-    /// taken in before is durable then, unless the store has failed.
+    /// Closes every link, ends every task, frees the store and the memory of all documents; returns when that is done.
+    /// Everything taken in before is durable then, unless the store has failed.
     ///
     /// Every later call through any handle returns [`Closed`]. Closing twice does nothing more.
     pub async fn close(self) {

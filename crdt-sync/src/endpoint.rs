@@ -7,6 +7,7 @@
 //! `residency` (which documents are in memory) and in `dispute` (whose id was used twice).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU64;
 
 use crdt_core::planted::{Bug, is_planted};
 use crdt_core::{ReplicaId, Transaction, VersionVector};
@@ -76,8 +77,8 @@ pub struct Endpoint {
     sessions: BTreeMap<LinkId, Session>,
     /// The one link of each live peer.
     peers: BTreeMap<ReplicaId, LinkId>,
-    /// Tells this process apart from any other with the same identity: the first nonce it was given.
-    incarnation: Option<u64>,
+    /// Tells this process apart from any other with the same identity.
+    incarnation: u64,
     links_opened: u64,
     last_ticket: Ticket,
     /// Writes asked for and not durable yet, by ascending ticket.
@@ -95,8 +96,11 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Makes an endpoint with no documents and no links.
+    ///
+    /// `incarnation` is a random number, drawn anew for each endpoint. It is all that tells two processes apart
+    /// that have come by one id (a copied store): on links, and by what each writes first in a document.
     #[must_use]
-    pub fn new(replica: ReplicaId, config: Config) -> Self {
+    pub fn new(replica: ReplicaId, incarnation: u64, config: Config) -> Self {
         Self {
             replica,
             former: Vec::new(),
@@ -109,7 +113,7 @@ impl Endpoint {
             documents: OpenDocuments::default(),
             sessions: BTreeMap::new(),
             peers: BTreeMap::new(),
-            incarnation: None,
+            incarnation,
             links_opened: 0,
             last_ticket: Ticket(0),
             requested: VecDeque::new(),
@@ -199,9 +203,9 @@ impl Endpoint {
             None => self.add(id, Known::Empty)?,
         };
         self.wake_empty(index);
-        let resident = self.documents.at_mut(index).and_then(OpenDocument::resident_mut);
-        let resident = resident.ok_or(TransactError::AtRest)?;
-        let (value, taken) = resident.transact(now.wall_ms, edit).map_err(TransactError::Edit)?;
+        let salt = NonZeroU64::new(self.incarnation).unwrap_or(NonZeroU64::MIN);
+        let transacted = self.documents.at_mut(index).and_then(|open| open.transact(now.wall_ms, salt, edit));
+        let (value, taken) = transacted.ok_or(TransactError::AtRest)?.map_err(TransactError::Edit)?;
         self.documents.used(index);
         if let Some(taken) = taken {
             self.persist(index, taken, Source::Local, None);

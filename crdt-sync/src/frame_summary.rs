@@ -23,7 +23,7 @@ use crate::frame::{Frame, Hello, Offer, Rejection};
 /// use crdt_core::ReplicaId;
 /// use crdt_sync::{Config, Endpoint, FrameSummary, Input, LinkId, Now, Output};
 ///
-/// let mut endpoint = Endpoint::new(ReplicaId::from_u128(1), Config::default());
+/// let mut endpoint = Endpoint::new(ReplicaId::from_u128(1), 5, Config::default());
 /// endpoint.handle(Now::default(), Input::LinkUp { link: LinkId(1), nonce: 7 });
 /// let Some(Output::Transmit { bytes, .. }) = endpoint.poll_output() else { panic!("a hello comes first") };
 ///

@@ -45,8 +45,9 @@
 //!
 //! let now = Now { monotonic_ms: 0, wall_ms: 1_700_000_000_000 };
 //! let cart = DocumentId::new("cart")?;
-//! let mut phone = Endpoint::new(ReplicaId::from_u128(1), Config::default());
-//! let mut laptop = Endpoint::new(ReplicaId::from_u128(2), Config::default());
+//! // The numbers in the middle, one for each process, would be random.
+//! let mut phone = Endpoint::new(ReplicaId::from_u128(1), 101, Config::default());
+//! let mut laptop = Endpoint::new(ReplicaId::from_u128(2), 102, Config::default());
 //! phone.transact(now, &cart, |tx| tx.set("items").insert("apples"))?;
 //! laptop.transact(now, &cart, |tx| tx.set("items").insert("bread"))?;
 //!

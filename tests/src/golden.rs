@@ -7,7 +7,7 @@
 //!
 //! Nothing happens by itself on this stage. Replicas A, B, C … (ids 1, 2, 3, …) are [hosts](crate::sim::Host)
 //! on virtual links, first in, first out; messages are delivered, writes become durable and time
-//! passes when a command says so. Nonces are counted, so a script gives the same lines everywhere.
+//! passes when a command says so. Nonces and processes are counted, so a script gives the same lines everywhere.
 //!
 //! Source: goldenscript, and the scripts of its author's toydb (Raft, MVCC), where whole protocols read
 //! this way. Deliberately absent: chance (the simulator has it), sockets, and assertions: what a story

@@ -4,6 +4,7 @@
 //! Everything travels as bytes. After each step the version of whoever was touched must be that of
 //! its event set; [`Network::check`] compares the whole content.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crdt_core::{ABSORB_MS_MAX, Delta, DeltaLog, Document, Dot, EditError, ReplicaId, Snapshot, Stamp, Transaction};
@@ -163,6 +164,10 @@ impl Network {
         let peer = &mut self.peers[at];
         let event = self.model.begin(peer.document.version().next(peer.document.replica()), peer.seen);
         let mut transaction = peer.document.transact(wall_ms);
+        // As if a process had started, now and then.
+        if let Some(salt) = NonZeroU64::new(event as u64).filter(|_| event.is_multiple_of(3)) {
+            transaction = transaction.salted(salt);
+        }
         let outcome = play_all(&mut transaction, &mut self.model, event, ops);
         let committed = if outcome.is_ok() { transaction.commit() } else { None };
         let Some(committed) = committed else {

@@ -97,7 +97,7 @@ fn the_ends_of_a_line_without_logs_agree_by_snapshots() {
     let usual = Allowance { dials: 1, ..Allowance::default() };
     let mut config = Config::default();
     // Room for one delta: some are sent as such, the others as a state.
-    config.log_bytes_max = 40;
+    config.log_bytes_max = 48;
     let scenario = Scenario {
         name: "three replicas in a line with short logs, three writes",
         writes: vec![vec![insert(), remove()], vec![], vec![insert()]],

@@ -10,6 +10,7 @@
 //! `CRDT_LAW_SEED` the seed; a failure prints it with the bytes. A new kind of message is one more
 //! [`Target`]. Allocation is counted by the allocator of this test binary alone.
 
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -212,6 +213,9 @@ fn history() -> Vec<(Delta, Snapshot)> {
     for (round, act) in ACTS.iter().enumerate() {
         for writer in &mut writers {
             let mut transaction = writer.transact(WALL_MS);
+            if round % 4 == 0 {
+                transaction = transaction.salted(NonZeroU64::MAX);
+            }
             act(&mut transaction).expect("within all limits");
             if let Some(committed) = transaction.commit() {
                 history.push((committed.delta, before(&history)));

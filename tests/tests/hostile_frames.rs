@@ -63,7 +63,7 @@ fn write(endpoint: &mut Endpoint, name: &str, act: impl FnOnce(&mut Transaction<
 
 /// The victim before the conversation: two documents, one of which the peer has a version of too.
 fn victim() -> Endpoint {
-    let mut endpoint = Endpoint::new(replica(1), config());
+    let mut endpoint = Endpoint::new(replica(1), 1, config());
     write(&mut endpoint, "both", |t| t.counter("c").add(5).expect("small"));
     write(&mut endpoint, "mine", |t| t.set("s").insert("x").expect("small"));
     let _ = carry_out(&mut endpoint);
@@ -72,7 +72,7 @@ fn victim() -> Endpoint {
 
 /// The peer: a document below whose log's floor the victim stands, and two small ones.
 fn peer() -> Endpoint {
-    let mut endpoint = Endpoint::new(replica(2), config());
+    let mut endpoint = Endpoint::new(replica(2), 2, config());
     for number in 0..60_i64 {
         write(&mut endpoint, "both", |t| {
             t.set("s").insert(format!("an element of some length, number {number}")).expect("small")
@@ -290,7 +290,7 @@ fn still_works(mut victim: Endpoint) {
     }
     write(&mut victim, "mine", |t| t.set("s").insert("after").expect("small"));
     // An id that no mutant hits upon: whoever forges writes of an honest replica conflicts with it.
-    let mut honest = Endpoint::new(replica(0x5eed_0123_4567_89ab_cdef), config());
+    let mut honest = Endpoint::new(replica(0x5eed_0123_4567_89ab_cdef), 3, config());
     write(&mut honest, "mine", |t| t.set("s").insert("honest").expect("small"));
     let _ = converse(&mut victim, &mut honest, HONEST);
     for (name, document) in victim.documents() {

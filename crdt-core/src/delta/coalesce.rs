@@ -29,6 +29,7 @@ impl Delta {
                 Err(at) => self.ranges.insert(at, *theirs),
             }
         }
+        self.salt = None;
         self.add_needs(next);
         Ok(())
     }

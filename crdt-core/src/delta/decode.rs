@@ -3,9 +3,11 @@
 //! The body is walked twice, first to check and then to build (see [`pass`](crate::pass)). Recursion
 //! is bounded by the nesting limit, and every list must be strictly ascending.
 
+use std::num::NonZeroU64;
+
 use smallvec::SmallVec;
 
-use super::encode::{COALESCED, SINGLE, chain};
+use super::encode::{COALESCED, SALTED, SINGLE, chain};
 use super::{
     ChainedRange, CounterDelta, Delta, DotRange, LeafDelta, MapDelta, NodeDelta, OwnWrite, SetDelta, range_of,
 };
@@ -30,21 +32,26 @@ impl Delta {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         match reader.u8("a delta")? {
-            SINGLE => Self::decode_single(reader),
+            tag @ (SINGLE | SALTED) => Self::decode_single(tag, reader),
             COALESCED => Self::decode_coalesced(reader),
             tag => Err(DecodeError::Unknown { what: "delta format", tag }),
         }
     }
 
-    fn decode_single(mut reader: Reader<'_>) -> Result<Self, DecodeError> {
+    fn decode_single(tag: u8, mut reader: Reader<'_>) -> Result<Self, DecodeError> {
+        const SALT: &str = "a salt";
         let chain_after = reader.u64("a chain hash")?;
         let content = reader.rest();
+        let salt = match tag {
+            SALTED => Some(NonZeroU64::new(reader.u64(SALT)?).ok_or(DecodeError::NotCanonical(SALT))?),
+            _ => None,
+        };
         let mut table = ReplicaTable::read(&mut reader)?;
         let replica = table.replica(&mut reader)?;
         let after = reader.varint_max(COUNTER_MAX - 1, "a counter")?;
         let range = DotRange { replica, after, through: after + 1 };
         let only = ChainedRange { range, chain_after, chain_through: chain(chain_after, content) };
-        Self::decode_body(reader, table, SmallVec::from_buf([only]))
+        Ok(Self { salt, ..Self::decode_body(reader, table, SmallVec::from_buf([only]))? })
     }
 
     fn decode_coalesced(mut reader: Reader<'_>) -> Result<Self, DecodeError> {
@@ -84,7 +91,7 @@ impl Delta {
         }
         Decoder { reader: reader.clone(), table: &mut table, ranges: &ranges }.body::<Check>()?;
         let body = Decoder { reader, table: &mut table, ranges: &ranges }.body::<Build>()?;
-        let mut delta = Self { ranges, needs: SmallVec::new(), body };
+        let mut delta = Self { ranges, salt: None, needs: SmallVec::new(), body };
         delta.set_needs(table.superseded());
         Ok(delta)
     }

@@ -1,7 +1,8 @@
 //! A delta as bytes: canonical, so that a hash over them is a hash over the content.
 //!
 //! A delta of one transaction leaves out what its one dot implies, and its chain hash is the hash
-//! of its content seeded with the chain before it. docs/protocol.md has every byte.
+//! of its content seeded with the chain before it. A salt, if it has one, goes before the content, into the bytes
+//! and into the hash. docs/protocol.md has every byte.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -16,13 +17,15 @@ use crate::wire::{put_key, put_replicas, put_value};
 pub(super) const SINGLE: u8 = 1;
 /// First byte of a coalesced delta.
 pub(super) const COALESCED: u8 = 2;
+/// First byte of a delta of one transaction that has a salt.
+pub(super) const SALTED: u8 = 4;
 
 impl Delta {
     /// Appends the canonical bytes, 30 to 60 for one small entry. O(entries).
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self.single() {
             Some(only) => {
-                out.put_u8(SINGLE);
+                out.put_u8(if self.salt.is_some() { SALTED } else { SINGLE });
                 out.put_u64(only.chain_after);
                 self.encode_content(only, out);
             }
@@ -55,6 +58,9 @@ impl Delta {
 
     /// Appends what the chain hash of a single delta covers.
     fn encode_content(&self, only: &ChainedRange, out: &mut Vec<u8>) {
+        if let Some(salt) = self.salt {
+            out.put_u64(salt.get());
+        }
         let replicas = self.replicas();
         put_replicas(out, &replicas);
         let mut encoder = Encoder { out, replicas: &replicas, ranges: &self.ranges };

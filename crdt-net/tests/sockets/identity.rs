@@ -9,13 +9,33 @@ use crate::support::{converge, listen, until, within};
 const ONE_ID: ReplicaId = ReplicaId::from_u128(7);
 
 /// Opens a replica under the id that all of these tests are about.
-async fn open(storage: impl Into<crdt_net::Storage>) -> Replica {
+async fn open(store: &MemoryStore) -> Replica {
+    open_with_room_for(store, Options::default().sync.resident_documents_max).await
+}
+
+/// The same, with so many documents in memory.
+async fn open_with_room_for(store: &MemoryStore, documents: usize) -> Replica {
     let mut options = Options::default();
-    options.storage = storage.into();
+    options.storage = store.clone().into();
     options.replica = Some(ONE_ID);
     options.redial_min_ms = 5;
     options.redial_max_ms = 50;
+    options.sync.resident_documents_max = documents;
     within(Replica::open(options)).await.expect("free")
+}
+
+/// Opens both, and the one document of each.
+async fn open_both(stores: &[MemoryStore; 2]) -> ([Replica; 2], [DocumentHandle; 2]) {
+    let replicas = [open(&stores[0]).await, open(&stores[1]).await];
+    let documents = [replicas[0].document("d").await.expect("open"), replicas[1].document("d").await.expect("open")];
+    (replicas, documents)
+}
+
+/// Lets one of two dial the other, until they agree.
+async fn link(replicas: &[Replica; 2], dialler: usize) {
+    let url = listen(&replicas[1 - dialler]).await;
+    replicas[dialler].connect(&url).await.expect("a valid URL");
+    agree(&[&replicas[0], &replicas[1]], 1).await;
 }
 
 /// Puts what a store holds into another one, as if its memory had been copied.
@@ -65,18 +85,15 @@ async fn agree(replicas: &[&Replica], links: usize) {
 
 /// Lets two replicas of one id find out; `stores` is where they keep their documents, with so many elements already.
 async fn meet_and_lose_nothing(stores: [MemoryStore; 2], common: usize, dialler: usize) {
-    let replicas = [open(stores[0].clone()).await, open(stores[1].clone()).await];
+    let (replicas, documents) = open_both(&stores).await;
     assert_eq!((replicas[0].id(), replicas[1].id()), (ONE_ID, ONE_ID));
-    let documents = [replicas[0].document("d").await.expect("open"), replicas[1].document("d").await.expect("open")];
     let mut watches = [documents[0].watch().await.expect("open"), documents[1].watch().await.expect("open")];
     for (number, document) in documents.iter().enumerate() {
         for index in 0..3 + number {
             write(document, &format!("{number} before {index}")).await;
         }
     }
-    let url = listen(&replicas[1 - dialler]).await;
-    replicas[dialler].connect(&url).await.expect("a valid URL");
-    agree(&[&replicas[0], &replicas[1]], 1).await;
+    link(&replicas, dialler).await;
     let ids = [replicas[0].id(), replicas[1].id()];
     assert_ne!(ids[0], ids[1]);
     assert!(ids.contains(&ONE_ID), "one of them stays who it was");
@@ -110,16 +127,13 @@ async fn meet_and_lose_nothing(stores: [MemoryStore; 2], common: usize, dialler:
         within(replica.close()).await;
     }
     // Whoever still names the first id goes on under the one that was taken.
-    let replicas = [open(stores[0].clone()).await, open(stores[1].clone()).await];
+    let (replicas, documents) = open_both(&stores).await;
     assert_eq!([replicas[0].id(), replicas[1].id()], ids);
-    let documents = [replicas[0].document("d").await.expect("open"), replicas[1].document("d").await.expect("open")];
     for (number, document) in documents.iter().enumerate() {
         assert_eq!(elements(document).await, written);
         write(document, &format!("{number} again")).await;
     }
-    let url = listen(&replicas[1 - dialler]).await;
-    replicas[dialler].connect(&url).await.expect("a valid URL");
-    agree(&[&replicas[0], &replicas[1]], 1).await;
+    link(&replicas, dialler).await;
     converge(&[&documents[0], &documents[1]]).await;
     assert_eq!(elements(&documents[0]).await.len(), common + 11);
     assert_eq!([replicas[0].id(), replicas[1].id()], ids, "settled for good");
@@ -136,7 +150,7 @@ async fn two_new_replicas_that_were_given_one_id_lose_nothing() {
 async fn a_copy_and_its_original_keep_what_both_wrote_and_count_what_is_common_once() {
     for dialler in 0..2 {
         let original = MemoryStore::new();
-        let replica = open(original.clone()).await;
+        let replica = open(&original).await;
         let document = replica.document("d").await.unwrap();
         for index in 0..5 {
             write(&document, &format!("common {index}")).await;
@@ -151,7 +165,7 @@ async fn a_copy_and_its_original_keep_what_both_wrote_and_count_what_is_common_o
 #[tokio::test]
 async fn a_copy_that_meets_only_others_finds_out_from_them() {
     let original = MemoryStore::new();
-    let (first, server) = (open(original.clone()).await, Replica::open(Options::default()).await.unwrap());
+    let (first, server) = (open(&original).await, Replica::open(Options::default()).await.unwrap());
     let url = listen(&server).await;
     let (here, there) = (first.document("d").await.unwrap(), server.document("d").await.unwrap());
     write(&here, "common").await;
@@ -162,7 +176,7 @@ async fn a_copy_that_meets_only_others_finds_out_from_them() {
     converge(&[&here, &there]).await;
     within(first.close()).await;
 
-    let second = open(twin).await;
+    let second = open(&twin).await;
     let document = second.document("d").await.unwrap();
     write(&document, "second life").await;
     second.connect(&url).await.unwrap();
@@ -172,7 +186,7 @@ async fn a_copy_that_meets_only_others_finds_out_from_them() {
     assert_eq!(elements(&there).await.len(), 3);
 
     // The first life goes on, and all three meet.
-    let first = open(original).await;
+    let first = open(&original).await;
     assert_eq!(first.id(), ONE_ID);
     let here = first.document("d").await.unwrap();
     write(&here, "third").await;
@@ -187,23 +201,14 @@ async fn a_copy_that_meets_only_others_finds_out_from_them() {
 #[tokio::test]
 async fn documents_at_rest_and_many_at_once_are_settled_too() {
     let stores = [MemoryStore::new(), MemoryStore::new()];
-    let mut replicas = Vec::new();
-    for (number, store) in stores.iter().enumerate() {
-        let mut options = Options::default();
-        options.storage = store.clone().into();
-        options.replica = Some(ONE_ID);
-        (options.redial_min_ms, options.redial_max_ms) = (5, 50);
-        options.sync.resident_documents_max = 1;
-        let replica = Replica::open(options).await.unwrap();
+    let replicas = [open_with_room_for(&stores[0], 1).await, open_with_room_for(&stores[1], 1).await];
+    for (number, replica) in replicas.iter().enumerate() {
         for index in 0..20 {
             let document = replica.document(&format!("d{index}")).await.unwrap();
             write(&document, &format!("{number} in {index}")).await;
         }
-        replicas.push(replica);
     }
-    let url = listen(&replicas[0]).await;
-    replicas[1].connect(&url).await.unwrap();
-    agree(&[&replicas[0], &replicas[1]], 1).await;
+    link(&replicas, 1).await;
     for index in 0..20 {
         let name = format!("d{index}");
         let (here, there) = (replicas[0].document(&name).await.unwrap(), replicas[1].document(&name).await.unwrap());

@@ -1,12 +1,13 @@
 //! Opening, closing, and what is left behind.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use crdt_core::{EditError, ReplicaId};
 use crdt_net::{
     Closed, ConnectError, DocumentError, LeaseError, ListenError, MemoryStore, OpenError, Options, Replica,
 };
-use crdt_net::{TargetError, TransactError};
+use crdt_net::{TargetError, TransactError, WallClock};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 
@@ -35,6 +36,25 @@ async fn close_is_prompt_and_leaves_no_task() {
     within(server.close()).await;
     assert!(started.elapsed() < Duration::from_millis(900), "waited for something: {:?}", started.elapsed());
     tasks_left(0).await;
+}
+
+/// The clock goes last of all that a replica holds; whoever still holds it is not done with the documents.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn close_returns_when_all_content_is_freed() {
+    let held = Arc::new(());
+    let mut options = Options::default();
+    let in_clock = Arc::clone(&held);
+    options.wall_clock = WallClock::new(move || {
+        let _ = &in_clock;
+        SystemTime::now()
+    });
+    let replica = Replica::open(options).await.unwrap();
+    let document = replica.document("d").await.unwrap();
+    let edit = document.transact(|edit| (0..100_000_i64).try_for_each(|number| edit.set("s").insert(number)));
+    within(edit).await.map_err(|error: TransactError<EditError>| error).unwrap();
+    drop(document);
+    within(replica.close()).await;
+    assert_eq!(Arc::strong_count(&held), 1);
 }
 
 #[tokio::test]

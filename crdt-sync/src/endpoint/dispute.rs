@@ -6,6 +6,12 @@
 //! live. And whoever is shown, by whomever, another history of its own id than it has written, or dots of its own that
 //! it has not made.
 //!
+//! What if both begin with the same, counting one in one counter? The first transaction that a process commits to a
+//! document is salted with its incarnation ([`Transaction::salted`](crdt_core::Transaction::salted)). Of two histories of
+//! one id at least one goes on behind the fork with the first transaction of its process, for a copy is opened where it was
+//! made; so their chain hashes differ from there on, whatever is written. Once is enough: under the next id of a process,
+//! and for a document that comes back into memory, the same holds.
+//!
 //! Whose transactions get another name? Those that nobody else holds under the old one, or what third parties hold would
 //! come back under both names. Whoever shows a writer another history has it from the other writer, so the
 //! first yields; two writers who meet tell each other how far theirs have spread.
@@ -30,8 +36,8 @@
 //! - Taking back what third parties have got of the branch under the old name before anybody noticed. They report
 //!   the conflict for that document, as everybody did before. So it may be when both have spread, or when a process that was
 //!   started again takes it that all it had written before has.
-//! - Two first transactions behind the fork that are the same to the byte (one counter, one amount): their chains are
-//!   equal, so they are one transaction, counted once.
+//! - A process that is copied as it runs, with its memory: both copies have one incarnation, and take each other for
+//!   themselves.
 
 use std::collections::btree_map::Entry;
 
@@ -276,7 +282,7 @@ impl Endpoint {
 
     /// Another process shows our id: one of the two takes another.
     pub(super) fn yield_identity(&mut self, hello: &Hello) {
-        if self.incarnation > Some(hello.incarnation) {
+        if self.incarnation > hello.incarnation {
             self.ask_to_renew();
         }
     }
@@ -284,7 +290,7 @@ impl Endpoint {
     /// Somebody refuses us, because another process lives under our id.
     pub(super) fn receive_twin(&mut self, link: LinkId, replica: ReplicaId, incarnation: u64) {
         // It may speak of an id that we have left meanwhile, or of ourselves.
-        if replica == self.replica && self.incarnation != Some(incarnation) {
+        if replica == self.replica && self.incarnation != incarnation {
             self.emit(Event::DuplicateIdentity { link, replica });
             self.ask_to_renew();
         }

@@ -8,7 +8,7 @@
 //! later has a higher number at both, so it loses.
 //!
 //! Two processes with one identity (a copied store) look the same at first. They are told apart by
-//! the *incarnation*: the first nonce that a process was given. Another incarnation is refused for as
+//! the *incarnation*: a random number that each process is given. Another incarnation is refused for as
 //! long as the first one lives, whatever the ordinals, so they never take turns either. It is told so
 //! once it is certain: a process that has only been restarted must not be taken for a second one because
 //! a message of its former life was late, so what counts is a sign of life that came
@@ -33,12 +33,11 @@ impl Endpoint {
         if self.sessions.contains_key(&link) {
             return;
         }
-        let incarnation = *self.incarnation.get_or_insert(nonce);
         self.links_opened += 1;
         let mut session = Session::new(link, self.links_opened, self.now.monotonic_ms);
         let hello = frame::hello(&Hello {
             replica: self.replica,
-            incarnation,
+            incarnation: self.incarnation,
             ordinal: self.links_opened,
             nonce,
             frame_bytes_max: self.config.frame_bytes_max.max(frame::FRAME_BYTES_MIN) as u64,
@@ -87,7 +86,7 @@ impl Endpoint {
     fn admit(&mut self, link: LinkId, hello: &Hello) -> Result<(), CloseReason> {
         let replica = hello.replica;
         if replica == self.replica {
-            if self.incarnation == Some(hello.incarnation) {
+            if self.incarnation == hello.incarnation {
                 return Err(CloseReason::SelfLink);
             }
             self.emit(Event::DuplicateIdentity { link, replica });

@@ -9,8 +9,12 @@
 //! session whose cursor stood before that end stands before the start now and looks anew whether the log serves
 //! its peer, as it does behind a cut; one whose cursor stood at the end had nothing left to send, and has not now.
 
+use std::num::NonZeroU64;
+
 use crdt_core::planted::{Bug, is_planted};
-use crdt_core::{Changes, Delta, Document, Head, HybridClock, MergeError, ReplicaId, Snapshot, VersionVector};
+use crdt_core::{
+    Changes, Delta, Document, Head, HybridClock, MergeError, ReplicaId, Snapshot, Transaction, VersionVector,
+};
 
 use super::resident::{Pending, Resident, Taken};
 use crate::document_id::DocumentId;
@@ -27,6 +31,8 @@ pub(crate) struct DocumentIndex(pub(crate) u32);
 pub(crate) struct OpenDocument {
     id: DocumentId,
     index: DocumentIndex,
+    /// This process has committed something to it.
+    has_committed: bool,
     /// The last write that was asked for.
     requested: Ticket,
     /// The last write that is durable.
@@ -85,7 +91,7 @@ impl OpenDocument {
 
     fn with_content(index: DocumentIndex, id: DocumentId, replica: ReplicaId, content: Content) -> Self {
         let (requested, persisted, written) = (Ticket(0), Ticket(0), Box::default());
-        let mut open = Self { id, index, requested, persisted, written, rebases: 0, content };
+        let mut open = Self { id, index, has_committed: false, requested, persisted, written, rebases: 0, content };
         let opened = open.counter(replica);
         if opened > 0 {
             open.written = Box::new([Written { replica, opened, spread: opened }]);
@@ -231,6 +237,19 @@ impl OpenDocument {
 
     pub(crate) fn is_durable(&self) -> bool {
         self.persisted >= self.requested
+    }
+
+    /// Runs a local transaction, the first that commits with a salt. `None` if the document is at rest.
+    pub(crate) fn transact<T, E>(
+        &mut self,
+        wall_ms: u64,
+        salt: NonZeroU64,
+        edit: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
+    ) -> Option<Result<(T, Option<Taken>), E>> {
+        let salt = (!self.has_committed).then_some(salt);
+        let transacted = self.resident_mut()?.transact(wall_ms, salt, edit);
+        self.has_committed |= matches!(transacted, Ok((_, Some(_))));
+        Some(transacted)
     }
 
     /// Merges the whole state of a peer. `Ok(None)` if all of it was here already, or nothing is here.

@@ -8,6 +8,7 @@
 //!
 //! [`OpenDocument::requested`]: super::OpenDocument::requested
 
+use std::num::NonZeroU64;
 use std::sync::{Arc, Weak};
 
 use crdt_core::planted::{Bug, is_planted};
@@ -181,9 +182,13 @@ impl Resident {
     pub(crate) fn transact<T, E>(
         &mut self,
         wall_ms: u64,
+        salt: Option<NonZeroU64>,
         edit: impl FnOnce(&mut Transaction<'_>) -> Result<T, E>,
     ) -> Result<(T, Option<Taken>), E> {
         let mut transaction = self.document.transact(wall_ms);
+        if let Some(salt) = salt {
+            transaction = transaction.salted(salt);
+        }
         let value = edit(&mut transaction)?;
         let committed = transaction.commit();
         Ok((value, committed.map(|committed| self.append(committed.delta, committed.changes))))
@@ -303,7 +308,7 @@ mod tests {
     use super::*;
 
     fn write(document: &mut Resident) {
-        let edit = document.transact(0, |tx| tx.counter("n").add(1));
+        let edit = document.transact(0, None, |tx| tx.counter("n").add(1));
         assert!(edit.unwrap().1.is_some());
     }
 
@@ -333,7 +338,7 @@ mod tests {
         let (former, heir) = (ReplicaId::from_u128(1), ReplicaId::from_u128(2));
         let mut document = Resident::new(former);
         let empty = document.document().snapshot();
-        let (_, taken) = document.transact(0, |tx| tx.counter("n").add(1)).unwrap();
+        let (_, taken) = document.transact(0, None, |tx| tx.counter("n").add(1)).unwrap();
         let before = Pending::new(Ticket(1), DocumentIndex(0), document.log().end(), &taken.unwrap().write);
         let renamed = document.document().snapshot().reissued(former, &empty, heir).unwrap();
         document.replace(heir, renamed.clone(), Ticket(1));

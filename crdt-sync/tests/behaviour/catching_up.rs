@@ -367,7 +367,7 @@ fn a_snapshot_merged_between_two_sends_does_not_mix_up_their_frames() {
     let mut config = Config::default();
     config.log_bytes_max = 0;
     let (first, second, witness, late) = (0, 1, 2, 3);
-    let logless = network.add(crdt_sync::Endpoint::new(crate::network::replica(5), config));
+    let logless = network.start(5, config);
     network.insert(first, "d", "a");
     network.insert(second, "d", "b");
     // The one without a log has "b" below its floor, and the late one has its state.

@@ -205,7 +205,7 @@ fn a_hundred_thousand_mutated_frames_neither_panic_nor_fill_the_memory() {
     let mut config = Config::default();
     config.documents_max = 50;
     config.message_bytes_max = 1 << 20;
-    let mut endpoint = Endpoint::new(replica(1), config);
+    let mut endpoint = Endpoint::new(replica(1), 1, config);
     let mut now = Now { monotonic_ms: 0, wall_ms: 1_700_000_000_000 };
     let (mut link, mut open, mut in_a_row) = (0, false, 0);
     let mut sent_bytes = 0_usize;

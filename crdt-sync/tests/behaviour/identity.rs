@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::network::{Network, id, replica};
 use crdt_core::{Delta, Dot, Snapshot};
-use crdt_sync::{Config, Endpoint, Event, Stored};
+use crdt_sync::{Config, Event, Stored};
 
 fn conflicts(network: &Network, node: usize) -> Vec<Dot> {
     let events = network.nodes[node].events.iter();
@@ -29,7 +29,7 @@ fn restored_backup(writes: usize) -> Network {
     network.insert(1, "d", "after the backup 2");
     network.run();
     network.cut(wire);
-    let mut restored = Endpoint::new(replica(2), Config::default());
+    let mut restored = network.process(replica(2), Config::default());
     for (id, stored) in backup {
         restored.open(network.now, &id, Some(stored)).unwrap();
     }
@@ -76,7 +76,7 @@ fn equal_versions_with_different_content_are_reported_by_both_ends() {
     let at = bytes.windows(5).position(|window| window == b"heads").unwrap();
     bytes[at..at + 5].copy_from_slice(b"hands");
     let stored = Stored { snapshot: Snapshot::empty(), deltas: vec![Arc::new(Delta::decode(&bytes).unwrap())] };
-    let mut damaged = Endpoint::new(replica(2), Config::default());
+    let mut damaged = network.process(replica(2), Config::default());
     damaged.open(network.now, &id("d"), Some(stored)).unwrap();
     assert_eq!(damaged.document(&id("d")).unwrap().frontier(), network.snapshot(0, "d").frontier());
     network.nodes[1].endpoint = damaged;
@@ -101,7 +101,7 @@ fn a_store_with_a_gap_is_an_error_and_no_document() {
     network.run();
     let mut stored = network.nodes[0].store[&id("d")].clone();
     stored.deltas.remove(1);
-    let mut endpoint = Endpoint::new(replica(1), Config::default());
+    let mut endpoint = network.process(replica(1), Config::default());
     let error = endpoint.open(network.now, &id("d"), Some(stored)).unwrap_err();
     assert!(matches!(error, crdt_sync::OpenError::Stored { index: 1, .. }));
     assert!(endpoint.document(&id("d")).is_none());
@@ -115,7 +115,7 @@ fn deltas_that_a_store_holds_twice_are_taken_once() {
     network.run();
     let mut stored = network.nodes[0].store[&id("d")].clone();
     stored.deltas.insert(1, Arc::clone(&stored.deltas[0]));
-    let mut endpoint = Endpoint::new(replica(1), Config::default());
+    let mut endpoint = network.process(replica(1), Config::default());
     endpoint.open(network.now, &id("d"), Some(stored)).unwrap();
     assert_eq!(endpoint.document(&id("d")).unwrap().snapshot().encode(), network.snapshot(0, "d").encode());
 }

@@ -2,7 +2,7 @@
 
 use crate::hostile::Random;
 use crate::network::{Network, replica};
-use crdt_sync::{CloseReason, Config, Endpoint, Event, Input};
+use crdt_sync::{CloseReason, Config, Event, Input};
 
 fn peers_up(network: &Network, node: usize) -> usize {
     network.status(node).iter().filter(|status| status.peer.is_some()).count()
@@ -70,7 +70,7 @@ fn a_link_in_place_never_gives_way_to_one_dialled_later() {
 #[test]
 fn a_second_process_with_one_identity_is_refused_and_the_first_stays() {
     let mut network = Network::new(2);
-    let copy = network.add(Endpoint::new(replica(2), Config::default()));
+    let copy = network.start(2, Config::default());
     let kept = network.connect(1, 0);
     network.open(0, "d");
     network.run();
@@ -91,7 +91,7 @@ fn a_second_process_with_one_identity_is_refused_and_the_first_stays() {
 #[test]
 fn another_process_with_our_own_identity_is_refused() {
     let mut network = Network::new(1);
-    let copy = network.add(Endpoint::new(replica(1), Config::default()));
+    let copy = network.start(1, Config::default());
     network.connect(copy, 0);
     network.run();
     assert_eq!(network.nodes[0].closes[0].1, CloseReason::DuplicateIdentity);
@@ -113,7 +113,7 @@ fn a_peer_whose_old_link_is_dead_gets_in_within_seconds() {
         network.nodes[1].endpoint.handle(now, Input::LinkDown { link });
         network.drain(1);
         if restarted {
-            network.nodes[1].endpoint = Endpoint::new(replica(2), Config::default());
+            network.nodes[1].endpoint = network.process(replica(2), Config::default());
         }
         network.connect(1, 0);
         network.pass(1_000);

@@ -99,6 +99,8 @@ pub(crate) struct Network {
     pub(crate) sent: Vec<Sent>,
     links: u64,
     ids: u128,
+    /// How many processes have been given a number.
+    pub(crate) processes: u64,
 }
 
 impl Network {
@@ -109,12 +111,31 @@ impl Network {
 
     pub(crate) fn with_config(nodes: usize, config: impl Fn() -> Config) -> Self {
         let now = Now { monotonic_ms: 1_000, wall_ms: 1_700_000_000_000 };
-        let mut network =
-            Self { now, nodes: Vec::new(), wires: BTreeMap::new(), sent: Vec::new(), links: 0, ids: 1_000 };
+        let mut network = Self {
+            now,
+            nodes: Vec::new(),
+            wires: BTreeMap::new(),
+            sent: Vec::new(),
+            links: 0,
+            ids: 1_000,
+            processes: 0,
+        };
         for number in 0..nodes {
-            network.add(Endpoint::new(replica(number as u128 + 1), config()));
+            network.start(number as u128 + 1, config());
         }
         network
+    }
+
+    /// Starts a process on an empty store, as another node.
+    pub(crate) fn start(&mut self, id: u128, config: Config) -> usize {
+        let endpoint = self.process(replica(id), config);
+        self.add(endpoint)
+    }
+
+    /// Makes the endpoint of a process that nobody has seen before.
+    pub(crate) fn process(&mut self, replica: ReplicaId, config: Config) -> Endpoint {
+        self.processes += 1;
+        Endpoint::new(replica, scattered(self.processes), config)
     }
 
     pub(crate) fn add(&mut self, endpoint: Endpoint) -> usize {
@@ -158,9 +179,7 @@ impl Network {
     /// Tells one end of a wire that it is up.
     pub(crate) fn up(&mut self, wire: usize, end: usize) {
         let (node, link) = self.wires[&wire].ends[end];
-        // A different nonce for each link, the same in every run.
-        let nonce = link.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.nodes[node].endpoint.handle(self.now, Input::LinkUp { link, nonce });
+        self.nodes[node].endpoint.handle(self.now, Input::LinkUp { link, nonce: scattered(link.0) });
         self.drain(node);
     }
 
@@ -455,8 +474,8 @@ impl Network {
         for wire in wires {
             self.cut(wire);
         }
+        let endpoint = self.process(self.nodes[node].endpoint.replica(), config);
         let node = &mut self.nodes[node];
-        let endpoint = Endpoint::new(node.endpoint.replica(), config);
         let mut endpoint = endpoint.with_former(node.disputed.clone()).with_disputed(node.disputed.clone());
         for (id, stored) in &node.store {
             endpoint.open(self.now, id, Some(stored.clone())).unwrap();
@@ -469,6 +488,11 @@ impl Network {
         node.asked.clear();
         node.disputes.clear();
     }
+}
+
+/// Makes numbers look random: a different one for each, the same in every run.
+fn scattered(number: u64) -> u64 {
+    number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 pub(crate) fn store(store: &mut BTreeMap<DocumentId, Stored>, document: DocumentId, write: Write) {

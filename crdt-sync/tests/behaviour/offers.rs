@@ -1,7 +1,7 @@
 //! Which documents are taken from peers.
 
-use crate::network::{Network, OFFER, REJECT, id, replica};
-use crdt_sync::{Accept, Config, Endpoint, Event, OpenError, Refusal};
+use crate::network::{Network, OFFER, REJECT, id};
+use crdt_sync::{Accept, Config, Event, OpenError, Refusal};
 
 fn opened_only() -> Config {
     let mut config = Config::default();
@@ -87,7 +87,7 @@ fn a_rejection_waits_until_the_peer_has_offered_the_document() {
     let mut network = Network::new(1);
     let mut config = Config::default();
     config.message_bytes_max = 100;
-    network.add(Endpoint::new(replica(2), config));
+    network.start(2, config);
     let name = "d".repeat(500);
     network.open(0, &name);
     network.connect(0, 1);

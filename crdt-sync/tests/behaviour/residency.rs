@@ -35,9 +35,9 @@ fn use_one(network: &mut Network, node: usize, document: &str) {
 /// Starts a node anew, on the heads of what its store holds.
 fn restart_at_rest(network: &mut Network, node: usize, config: Config) {
     network.restart(node, Config::default());
+    let mut endpoint = network.process(network.nodes[node].endpoint.replica(), config);
     let loaded = &network.nodes[node].endpoint;
     let heads: Vec<(DocumentId, Head)> = loaded.heads().map(|(document, head)| (document.clone(), head)).collect();
-    let mut endpoint = Endpoint::new(loaded.replica(), config);
     for (document, head) in heads {
         endpoint.know(network.now, &document, head).unwrap();
     }
@@ -86,7 +86,7 @@ fn a_difference_of_a_document_at_rest_is_seen_by_its_digest() {
     network.cut(wire);
     let mut head = network.nodes[1].endpoint.head(&id("d")).unwrap();
     head.digest.0 ^= 1;
-    network.nodes[1].endpoint = Endpoint::new(replica(2), Config::default());
+    network.nodes[1].endpoint = network.process(replica(2), Config::default());
     network.nodes[1].endpoint.know(network.now, &id("d"), head).unwrap();
     network.connect(0, 1);
     network.run();
@@ -385,7 +385,7 @@ fn what_waited_is_forgotten_with_its_link() {
 #[test]
 fn histories_are_compared_with_the_log_before_a_peer_is_served_from_it() {
     let mut network = Network::new(2);
-    let lives = [0, 1].map(|_| network.add(Endpoint::new(replica(3), Config::default())));
+    let lives = [0, 1].map(|_| network.start(3, Config::default()));
     for (node, life, writes) in [(0, lives[0], 2), (1, lives[1], 1)] {
         let wire = network.connect(node, life);
         for number in 0..writes {
@@ -445,8 +445,8 @@ fn parts_keep_their_credit_while_more_waits_than_the_window() {
 fn ten_thousand_documents_at_rest_are_offered_and_the_limit_of_documents_counts_them() {
     let mut config = at_most(100)();
     config.documents_max = 10_000;
-    let mut endpoint = Endpoint::new(replica(1), config.clone());
-    let mut written = Endpoint::new(replica(2), config);
+    let mut endpoint = Endpoint::new(replica(1), 1, config.clone());
+    let mut written = Endpoint::new(replica(2), 2, config);
     let now = Network::new(0).now;
     written.transact(now, &id("d"), |tx| tx.set("s").insert("x")).unwrap();
     let head = written.head(&id("d")).unwrap();

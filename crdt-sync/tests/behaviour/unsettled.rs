@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crdt_sync::{CloseReason, Config, Endpoint, Event};
+use crdt_sync::{CloseReason, Config, Event};
 
 use crate::dispute::{assert_all_hold, copy, elements, meet, write};
 use crate::network::{DELTA, Network, id, replica};
@@ -58,7 +58,7 @@ fn what_others_were_sent_before_it_was_settled_keeps_its_name() {
         write(&mut network, 0, "common");
         network.run();
         let twin = copy(&mut network, 0);
-        let third = network.add(Endpoint::new(replica(50), Config::default()));
+        let third = network.start(50, Config::default());
         let wire = network.connect(0, third);
         network.run();
         network.cut(wire);
@@ -87,7 +87,7 @@ fn what_comes_under_an_unsettled_id_is_not_taken_in_over_our_own() {
     write(&mut network, 0, "common");
     network.run();
     let twin = copy(&mut network, 0);
-    let third = network.add(Endpoint::new(replica(50), Config::default()));
+    let third = network.start(50, Config::default());
     let wire = network.connect(0, third);
     network.run();
     network.cut(wire);
@@ -158,8 +158,7 @@ fn who_was_not_heard_is_heard_if_the_first_does_not_remember() {
     network.run();
     let twin = copy(&mut network, 0);
     let peers = [(); 2].map(|()| 0);
-    let peers: Vec<usize> =
-        peers.iter().zip(50..).map(|(_, id)| network.add(Endpoint::new(replica(id), Config::default()))).collect();
+    let peers: Vec<usize> = peers.iter().zip(50..).map(|(_, id)| network.start(id, Config::default())).collect();
     write(&mut network, 0, "one 0");
     write(&mut network, 0, "one 1");
     network.run();

@@ -1,7 +1,8 @@
 //! A replica on disk in a process of its own, for tests that kill it, race it and copy what it leaves.
 //!
 //! `replica FOLDER` opens the folder and obeys lines on standard input: `listen`, `connect URL`,
-//! `write COUNT PREFIX`, `hold COUNT` (wait until there are so many elements), `id`, `state`, `quit`. `replica FOLDER
+//! `write COUNT PREFIX`, `hold COUNT` (wait until there are so many elements), `add`, `sum COUNT` (wait until so many are
+//! counted), `id`, `state`, `quit`. `replica FOLDER
 //! --write PREFIX` writes at once until it is killed, and with `--connect URL` syncs meanwhile. `replica FOLDER
 //! --steps PREFIX` does without threads what is to be killed at each system call: it opens the store and commits eight
 //! times. Every answer is a line on standard output; what is `acked` there is durable.
@@ -114,6 +115,15 @@ async fn obey(replica: Replica, document: DocumentHandle) -> Result<(), Failure>
                 hold(&document, count.parse()?).await?;
                 say(format_args!("holds {count}"));
             }
+            ["add"] => {
+                let add = |tx: &mut crdt_core::Transaction<'_>| tx.counter("n").add(1);
+                document.transact(add).await?;
+                say(format_args!("added"));
+            }
+            ["sum", count] => {
+                sum(&document, count.parse()?).await?;
+                say(format_args!("counts {count}"));
+            }
             ["id"] => say(format_args!("id {}", replica.id())),
             ["state"] => {
                 let snapshot = document.snapshot().await?;
@@ -140,6 +150,15 @@ async fn obey(replica: Replica, document: DocumentHandle) -> Result<(), Failure>
 async fn hold(document: &DocumentHandle, count: usize) -> Result<(), Failure> {
     let mut watch = document.watch().await?;
     while document.snapshot().await?.root().set(ELEMENTS).map_or(0, |set| set.len()) < count {
+        watch.next().await.ok_or("the replica was closed")?;
+    }
+    Ok(())
+}
+
+/// Waits until so many are counted.
+async fn sum(document: &DocumentHandle, count: i128) -> Result<(), Failure> {
+    let mut watch = document.watch().await?;
+    while document.snapshot().await?.root().counter("n") < Some(count) {
         watch.next().await.ok_or("the replica was closed")?;
     }
     Ok(())

@@ -68,7 +68,7 @@ impl Live {
     pub(super) fn start(scenario: &Arc<Scenario>, index: usize) -> Self {
         let store = MemoryStore::new();
         let now = at(0);
-        let host = start(scenario, index, now, &store);
+        let host = start(scenario, (index, 0), now, &store);
         Self { scenario: Arc::clone(scenario), index, host, store, crashes: 0, written: 0, links: 0, now }
     }
 
@@ -82,7 +82,7 @@ impl Live {
             Input::Crash { .. } => unreachable!("a crash ends a life: see `crash`"),
             Input::LinkUp => {
                 self.links += 1;
-                let nonce = (self.index as u64 + 1) << 16 | u64::from(self.crashes) << 8 | u64::from(self.links);
+                let nonce = incarnation(self.index, self.crashes) | u64::from(self.links);
                 self.host.endpoint.handle(now, Told::LinkUp { link: link_id(self.links), nonce });
             }
             Input::LinkDown { link } => self.host.endpoint.handle(now, Told::LinkDown { link: link_id(link) }),
@@ -100,8 +100,9 @@ impl Live {
     /// Ends the life of the process and begins the next one, on what the store has.
     pub(super) fn crash(self, kept: u8) -> Self {
         self.host.crash(usize::from(kept));
-        let host = start(&self.scenario, self.index, self.now, &self.store);
-        Self { host, crashes: self.crashes + 1, links: 0, ..self }
+        let crashes = self.crashes + 1;
+        let host = start(&self.scenario, (self.index, crashes), self.now, &self.store);
+        Self { host, crashes, links: 0, ..self }
     }
 
     /// Returns a number for all that this replica's future can depend on.
@@ -137,8 +138,14 @@ pub(super) fn replica_id(index: usize) -> ReplicaId {
     replica(index as u128 + 1)
 }
 
-fn start(scenario: &Scenario, index: usize, now: Now, store: &MemoryStore) -> Host {
-    Host::start(now, replica_id(index), scenario.config.clone(), store).expect("what it stored can be opened")
+/// The number of a process.
+fn incarnation(index: usize, crashes: u8) -> u64 {
+    (index as u64 + 1) << 16 | u64::from(crashes) << 8
+}
+
+fn start(scenario: &Scenario, (index, crashes): (usize, u8), now: Now, store: &MemoryStore) -> Host {
+    let who = (replica_id(index), incarnation(index, crashes));
+    Host::start(now, who, scenario.config.clone(), store).expect("what it stored can be opened")
 }
 
 fn at(now_ms: u32) -> Now {

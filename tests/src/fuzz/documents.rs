@@ -5,6 +5,8 @@
 //! digest that is that of the content, nothing changed by a refusal or by a repetition, and that it
 //! can be read, saved, opened, written and followed by an honest replica.
 
+use std::num::NonZeroU64;
+
 use crdt_core::codec::Encode;
 use crdt_core::{Delta, Document, Snapshot};
 
@@ -212,8 +214,19 @@ pub(super) fn delta_seeds() -> Vec<Vec<u8>> {
         seed(start + 2, &history.coalesced(start, start + 4));
     }
     seed(0, &history.coalesced(0, last));
+    for at in [0, last / 2] {
+        seed(at, &[salted(&history.states[at])]);
+    }
     seeds.push(unordered());
     seeds
+}
+
+/// What a replica writes first after it has started on some state.
+fn salted(state: &Snapshot) -> Delta {
+    let mut document = Document::from_snapshot(replica(2), state.clone());
+    let mut transaction = document.transact(WALL_MS).salted(NonZeroU64::MAX);
+    transaction.counter("c").add(1).expect("within all limits");
+    transaction.commit().expect("it counts").delta
 }
 
 /// A delta of replica 3 that resets a counter for replica 2 and then for 1: well-formed but for the order.

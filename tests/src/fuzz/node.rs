@@ -42,6 +42,8 @@ pub(crate) type Mark = Vec<(DocumentId, u128, u64)>;
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) endpoint: Endpoint,
+    /// How often it has started.
+    lives: u64,
     /// Everything it told the application.
     pub(crate) events: Vec<Event>,
     store: BTreeMap<DocumentId, Stored>,
@@ -53,7 +55,8 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(replica: ReplicaId) -> Self {
         Self {
-            endpoint: Endpoint::new(replica, config()),
+            endpoint: start(replica, 1),
+            lives: 1,
             events: Vec::new(),
             store: BTreeMap::new(),
             waiting: VecDeque::new(),
@@ -112,7 +115,8 @@ impl Node {
 
     /// Starts anew from what is durable; the rest is lost, as in a crash. Its links have to be cut too.
     pub(crate) fn restart(&mut self, now: Now) {
-        self.endpoint = Endpoint::new(self.endpoint.replica(), config());
+        self.lives += 1;
+        self.endpoint = start(self.endpoint.replica(), self.lives);
         for (id, stored) in &self.store {
             self.endpoint.open(now, id, Some(stored.clone())).expect("what was stored in order opens");
         }
@@ -181,6 +185,11 @@ impl Node {
             Write::Snapshot(snapshot) => *held = Stored { snapshot, deltas: Vec::new() },
         }
     }
+}
+
+/// Starts a process that differs from those before it and from those of other replicas.
+fn start(replica: ReplicaId, life: u64) -> Endpoint {
+    Endpoint::new(replica, u64::from(replica.to_bytes()[15]) << 32 | life, config())
 }
 
 fn reopened(stored: &Stored) -> Snapshot {

@@ -71,8 +71,12 @@ fn chains(delta: &[u8], receiver: &Frontier) -> Option<Vec<(usize, u64)>> {
     };
     let mut reader = Reader::new(delta);
     let mut found = Vec::new();
-    if reader.u8("format").ok()? == 1 {
+    let format = reader.u8("format").ok()?;
+    if matches!(format, 1 | 4) {
         reader.u64("chain").ok()?;
+        if format == 4 {
+            reader.u64("salt").ok()?;
+        }
         let table = table(&mut reader)?;
         let author = *table.get(usize::try_from(reader.varint("author").ok()?).ok()?)?;
         let after = reader.varint("after").ok()?;

@@ -121,12 +121,12 @@ impl Stage {
     }
 
     pub(super) fn restart(&mut self, name: Name) -> Result<(), Failure> {
-        let now = self.now();
+        let (now, incarnation) = (self.now(), self.incarnation());
         let actor = self.actors.get_mut(&name).ok_or_else(|| format!("{name} has never run"))?;
         if actor.host.is_some() {
             return Err(format!("{name} runs").into());
         }
-        actor.host = Some(Host::start(now, name.replica(), actor.config.clone(), &actor.store)?);
+        actor.host = Some(Host::start(now, (name.replica(), incarnation), actor.config.clone(), &actor.store)?);
         self.carry_out(name)
     }
 
@@ -146,7 +146,8 @@ impl Stage {
 
     fn enter(&mut self, name: Name, store: MemoryStore) -> Result<(), Failure> {
         let config = self.config.clone();
-        let host = Host::start(self.now(), name.replica(), config.clone(), &store)?;
+        let who = (name.replica(), self.incarnation());
+        let host = Host::start(self.now(), who, config.clone(), &store)?;
         self.actors.insert(name, Actor { store, config, host: Some(host), holds: false });
         self.carry_out(name)
     }

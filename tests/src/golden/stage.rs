@@ -33,6 +33,7 @@ pub(super) struct Stage {
     pub(super) wires: BTreeMap<u64, Wire>,
     pub(super) wires_laid: u64,
     pub(super) nonces: u64,
+    processes: u64,
     lines: String,
 }
 
@@ -46,6 +47,7 @@ impl Stage {
             wires: BTreeMap::new(),
             wires_laid: 0,
             nonces: 0,
+            processes: 0,
             lines: String::new(),
         }
     }
@@ -68,6 +70,13 @@ impl Stage {
 
     pub(super) fn now(&self) -> Now {
         Now { monotonic_ms: self.clock_ms, wall_ms: WALL_MS + self.clock_ms }
+    }
+
+    /// Counts one more process; returns the number that tells it apart.
+    pub(super) fn incarnation(&mut self) -> u64 {
+        self.processes += 1;
+        // Not to be taken for a nonce.
+        0x100 + self.processes
     }
 
     /// Returns the endpoint and store of whoever runs.

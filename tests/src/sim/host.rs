@@ -68,15 +68,16 @@ pub enum Effect {
 }
 
 impl Host {
-    /// Starts a replica on a store, with every document that the store holds.
+    /// Starts a replica on a store, with every document that the store holds. `who` is its id, and a number that no other
+    /// process has.
     ///
     /// # Errors
     /// [`OpenError`] if the store holds what cannot be opened.
     ///
     /// # Panics
     /// If the store is in use, or belongs to another replica.
-    pub fn start(now: Now, replica: ReplicaId, config: Config, store: &MemoryStore) -> Result<Self, OpenError> {
-        let mut host = Self::idle(replica, config, store);
+    pub fn start(now: Now, who: (ReplicaId, u64), config: Config, store: &MemoryStore) -> Result<Self, OpenError> {
+        let mut host = Self::idle(who, config, store);
         for name in store.documents() {
             host.endpoint.open(now, &id_of(&name), Some(stored(store, &name)))?;
         }
@@ -84,15 +85,20 @@ impl Host {
     }
 
     /// Starts a replica on a store with every document at rest; those whose head is not noted in the store are
-    /// opened.
+    /// opened. `who` is as for [`start`](Self::start).
     ///
     /// # Errors
     /// [`OpenError`] if the store holds what cannot be opened.
     ///
     /// # Panics
     /// If the store is in use, or belongs to another replica.
-    pub fn start_at_rest(now: Now, replica: ReplicaId, config: Config, store: &MemoryStore) -> Result<Self, OpenError> {
-        let mut host = Self::idle(replica, config, store);
+    pub fn start_at_rest(
+        now: Now,
+        who: (ReplicaId, u64),
+        config: Config,
+        store: &MemoryStore,
+    ) -> Result<Self, OpenError> {
+        let mut host = Self::idle(who, config, store);
         for (name, head) in host.lease.heads().expect("memory can be read") {
             match head {
                 Some(head) => host.endpoint.know(now, &id_of(&name), head)?,
@@ -102,9 +108,9 @@ impl Host {
         Ok(host)
     }
 
-    fn idle(replica: ReplicaId, config: Config, store: &MemoryStore) -> Self {
+    fn idle((replica, incarnation): (ReplicaId, u64), config: Config, store: &MemoryStore) -> Self {
         let lease = store.lease(replica).expect("the store's last user has stopped, and was this replica");
-        let endpoint = Endpoint::new(replica, config);
+        let endpoint = Endpoint::new(replica, incarnation, config);
         Self { endpoint, lease, unsynced: VecDeque::new(), asked: VecDeque::new() }
     }
 

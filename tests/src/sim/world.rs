@@ -393,7 +393,8 @@ impl World<'_> {
         machine.life += 1;
         let (now, config) = (machine.now(self.now_ms), machine.config());
         let start = if machine.limits.starts_at_rest { Host::start_at_rest } else { Host::start };
-        let up = start(now, machine.replica, config, &machine.store).map_err(|error| reopens(&error))?;
+        let incarnation = (host as u64 + 1) << 32 | machine.life;
+        let up = start(now, (machine.replica, incarnation), config, &machine.store).map_err(|error| reopens(&error))?;
         let stored = |id: &DocumentId| machine.store.load(id.as_str()).expect("it was opened from there");
         let documents = up.endpoint.heads().map(|(id, head)| {
             let held = stored(id);

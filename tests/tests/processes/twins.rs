@@ -40,15 +40,26 @@ fn url(replica: &mut Process) -> String {
     format!("ws://{}", replica.ask("listen").replace("listening ", ""))
 }
 
+/// Lets one dial the other.
+fn connect(from: &mut Process, to: &mut Process) {
+    let url = url(to);
+    assert_eq!(from.ask(&format!("connect {url}")), "connected");
+}
+
+/// Ends processes that have nothing left to say.
+fn quit(replicas: &mut [&mut Process]) {
+    for replica in replicas {
+        replica.ask("quit");
+        assert!(replica.rest().is_empty());
+    }
+}
+
 /// Waits until all hold so many elements, closes them, and compares what their folders hold then.
 fn close_and_compare(replicas: &mut [&mut Process], folders: &[PathBuf], elements: usize) -> Vec<Found> {
     for replica in &mut *replicas {
         assert_eq!(replica.ask(&format!("hold {elements}")), format!("holds {elements}"));
     }
-    for replica in replicas {
-        replica.ask("quit");
-        assert!(replica.rest().is_empty());
-    }
+    quit(replicas);
     let found: Vec<Found> = folders.iter().map(|folder| look(folder)).collect();
     for found in &found {
         assert_eq!(found.elements().len(), elements);
@@ -70,8 +81,12 @@ fn a_store_and_its_copy_under_one_id_find_out_at_first_contact_and_lose_nothing(
         for (number, replica) in replicas.iter_mut().enumerate() {
             assert_eq!(replica.ask(&format!("write {WRITES} before-{number}")), format!("written {WRITES}"));
         }
-        let url = url(&mut replicas[1 - dialler]);
-        replicas[dialler].ask(&format!("connect {url}"));
+        let [one, other] = &mut replicas;
+        if dialler == 0 {
+            connect(one, other)
+        } else {
+            connect(other, one)
+        }
         // Writes go on while they find out.
         for (number, replica) in replicas.iter_mut().enumerate() {
             replica.tell(&format!("write {WRITES} meanwhile-{number}"));
@@ -92,8 +107,7 @@ fn a_store_and_its_copy_under_one_id_find_out_at_first_contact_and_lose_nothing(
         assert_eq!([&one_id, &other_id], [&ids[0], &ids[1]]);
         one.ask("write 10 after-0");
         other.ask("write 10 after-1");
-        let url = self::url(&mut one);
-        other.ask(&format!("connect {url}"));
+        connect(&mut other, &mut one);
         close_and_compare(&mut [&mut one, &mut other], &folders, 5 * WRITES + 20);
     }
 }
@@ -112,8 +126,7 @@ fn a_third_replica_that_knows_one_of_them_meets_both_and_loses_nothing() {
 
     let (mut other, _) = open(&copied);
     other.ask(&format!("write {WRITES} other"));
-    let one_url = url(&mut one);
-    other.ask(&format!("connect {one_url}"));
+    connect(&mut other, &mut one);
     other.ask(&format!("connect {server_url}"));
     let all = 3 * WRITES;
     for replica in [&mut one, &mut other, &mut server] {
@@ -125,4 +138,24 @@ fn a_third_replica_that_knows_one_of_them_meets_both_and_loses_nothing() {
         replica.ask(&format!("write 10 after-{number}"));
     }
     close_and_compare(&mut [&mut one, &mut other, &mut server], &[original, copied, third], all + 30);
+}
+
+/// What they do first is the same to the byte: nothing but the processes that did it tells the two apart.
+#[test]
+fn a_store_and_its_copy_that_begin_with_the_same_have_both_counted() {
+    let scratch = Scratch::new("twins-alike");
+    let folders = twins(&scratch);
+    let ((mut one, _), (mut other, _)) = (open(&folders[0]), open(&folders[1]));
+    for replica in [&mut one, &mut other] {
+        assert_eq!(replica.ask("add"), "added");
+    }
+    connect(&mut other, &mut one);
+    let all = WRITES + 2;
+    for replica in [&mut one, &mut other] {
+        assert_eq!(replica.ask(&format!("sum {all}")), format!("counts {all}"));
+    }
+    quit(&mut [&mut one, &mut other]);
+    let found = folders.map(|folder| look(&folder).document);
+    assert_eq!(found[0].encode(), found[1].encode());
+    assert_eq!(found[0].root().counter("n"), Some(all as i128));
 }

@@ -7,6 +7,8 @@
 use crdt_core::ReplicaId;
 use crdt_store::{DiskStore, Identity, Store};
 use crdt_sync::{Config, DocumentId, Endpoint, Now, Output};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use crate::options::{Options, Storage};
 use crate::replica::OpenError;
@@ -29,7 +31,7 @@ pub(crate) async fn open(options: &Options, now: Now) -> Result<Opened, OpenErro
             let replica = options.replica.or_else(|| store.replica());
             let replica = replica.unwrap_or_else(|| ReplicaId::from_random_bytes(rand::random()));
             let mut store = store.lease(replica)?;
-            let (endpoint, loads) = open_documents(&mut store, options.sync.clone(), now)?;
+            let (endpoint, loads) = open_documents(&mut store, incarnation(options), options.sync.clone(), now)?;
             let persist = Persist::new(Way::Inline(Inline::new(Box::new(store))), loads);
             Ok(Opened { endpoint, identity: None, persist })
         }
@@ -48,20 +50,30 @@ pub(crate) async fn open_blocking(
     now: Now,
     open: impl FnOnce() -> Result<Box<dyn Disk>, OpenError> + Send + 'static,
 ) -> Result<Opened, OpenError> {
-    let config = options.sync.clone();
+    let (incarnation, config) = (incarnation(options), options.sync.clone());
     let open = move || {
         let mut store = open()?;
-        let opened = open_documents(&mut *store, config, now)?;
+        let opened = open_documents(&mut *store, incarnation, config, now)?;
         Ok((store, opened))
     };
     let (thread, (endpoint, loads), identity) = StorageThread::open(options.durability, open).await?;
     Ok(Opened { endpoint, identity, persist: Persist::new(Way::Thread(thread), loads) })
 }
 
+/// Draws what tells this opening of a store apart from any other.
+fn incarnation(options: &Options) -> u64 {
+    options.seed.map_or_else(rand::random, |seed| StdRng::seed_from_u64(seed).random())
+}
+
 /// Makes an endpoint that knows everything that the store holds. Returns how many documents had to be loaded for it: those
 /// whose heads are not noted. They may rest again at once, and are noted then.
-fn open_documents(store: &mut (impl Store + ?Sized), config: Config, now: Now) -> Result<(Endpoint, u64), OpenError> {
-    let endpoint = Endpoint::new(store.replica(), config);
+fn open_documents(
+    store: &mut (impl Store + ?Sized),
+    incarnation: u64,
+    config: Config,
+    now: Now,
+) -> Result<(Endpoint, u64), OpenError> {
+    let endpoint = Endpoint::new(store.replica(), incarnation, config);
     let mut endpoint = endpoint.with_former(store.former()).with_disputed(store.disputed());
     let (mut loads, mut notes) = (0, 0);
     for (name, head) in store.heads()? {

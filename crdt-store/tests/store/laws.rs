@@ -2,14 +2,13 @@
 //!
 //! A [`Bench`] is a place where one store is opened again and again.
 
-use std::fmt::Debug;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use crdt_core::{Delta, Document, ReplicaId, Snapshot};
-use crdt_store::{Checkpoint, DiskOptions, DiskStore, MemoryStore, Store, StoreError, Stored};
-use redb::backends::InMemoryBackend;
-use redb::{BackendError, StorageBackend};
+use crdt_store::{Checkpoint, DiskOptions, DiskStore, MemoryStore, Store, StoreError};
+
+use crate::disk::Disk;
+use crate::{edit, folded};
 
 const A: ReplicaId = ReplicaId::from_u128(1);
 const B: ReplicaId = ReplicaId::from_u128(2);
@@ -35,42 +34,9 @@ impl Bench for InFolder {
     }
 }
 
-#[derive(Clone, Debug)]
-struct OnBackend(Arc<InMemoryBackend>);
-
-impl Bench for OnBackend {
+impl Bench for Disk {
     fn open(&self) -> Box<dyn Store> {
         Box::new(DiskStore::open_on(self.clone(), options()).expect("opens"))
-    }
-}
-
-impl StorageBackend for OnBackend {
-    fn len(&self) -> std::io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
-        self.0.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> std::io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self) -> std::io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
-        self.0.write(offset, data)
-    }
-
-    fn try_lock_range(&self, _start: Bound<u64>, _end: Bound<u64>) -> Result<bool, BackendError> {
-        Ok(true)
-    }
-
-    fn unlock_range(&self, _start: Bound<u64>, _end: Bound<u64>) -> Result<(), BackendError> {
-        Ok(())
     }
 }
 
@@ -85,28 +51,11 @@ fn options() -> DiskOptions {
 fn on_each(law: impl Fn(&dyn Bench)) {
     law(&InMemory(MemoryStore::new()));
     law(&InFolder(tempfile::tempdir().expect("a temporary folder")));
-    law(&OnBackend(Arc::new(InMemoryBackend::new())));
-}
-
-fn edit(document: &mut Document, value: i64) -> Arc<Delta> {
-    let mut edit = document.transact(1);
-    edit.counter("n").add(value).expect("far from overflow");
-    edit.register(&format!("r{}", value % 7)).set(value).expect("short");
-    Arc::new(edit.commit().expect("a change was made").delta)
-}
-
-/// Puts together what is stored.
-fn replay(stored: Stored) -> Document {
-    let mut document = Document::from_snapshot(B, stored.snapshot);
-    for delta in &stored.deltas {
-        document.apply(delta).expect("in order");
-    }
-    assert_eq!(stored.version, document.version());
-    document
+    law(&Disk::default());
 }
 
 fn loaded(store: &dyn Store, name: &str) -> Document {
-    replay(store.load(name).expect("reads").expect("is there"))
+    Document::from_snapshot(B, folded(store.load(name).expect("reads").expect("is there")))
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use crdt_core::{Delta, Document, Snapshot};
 use crdt_store::{BackupError, CompactError, DiskOptions, DiskStore, RestoreError, Store, VerifyError};
 
+use crate::folded;
+
 fn open(path: &Path) -> DiskStore {
     DiskStore::open(path, DiskOptions::default()).expect("opens")
 }
@@ -25,11 +27,7 @@ fn write(store: &mut DiskStore, document: &mut Document, values: std::ops::Range
 }
 
 fn read(store: &DiskStore) -> Snapshot {
-    let stored = store.load("d").expect("reads").expect("is there");
-    stored.deltas.iter().fold(stored.snapshot, |mut snapshot, delta| {
-        snapshot.apply(delta).expect("in order");
-        snapshot
-    })
+    folded(store.load("d").expect("reads").expect("is there"))
 }
 
 #[test]

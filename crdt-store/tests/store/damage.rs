@@ -1,92 +1,19 @@
 //! A store on a disk that lies or fails: a typed error or the right data, never a panic, never an empty document.
 
-use std::io::{self, ErrorKind};
-use std::ops::Bound;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
-use crdt_core::{Delta, Document, ReplicaId, Snapshot};
+use crdt_core::{Document, ReplicaId, Snapshot};
 use crdt_store::{DiskOpenError, DiskOptions, DiskStore, Store, StoreError, VerifyError};
-use redb::{BackendError, StorageBackend};
+
+use crate::disk::Disk;
+use crate::{edit, folded};
 
 const A: ReplicaId = ReplicaId::from_u128(1);
 
 /// The byte in which redb says which of its two commit slots is the latest. In a file that was not closed, the other is
 /// the commit before, as whole as this one: only a witness in a folder can tell.
 const LATEST_SLOT: usize = 9;
-
-/// A disk in memory that a test may read, alter, and let fail.
-#[derive(Clone, Debug, Default)]
-struct Disk {
-    bytes: Arc<Mutex<Vec<u8>>>,
-    /// How many writes and syncs succeed from here on.
-    budget: Arc<AtomicU64>,
-    is_limited: Arc<AtomicBool>,
-    error: Option<ErrorKind>,
-}
-
-impl Disk {
-    fn holding(bytes: Vec<u8>) -> Self {
-        Self { bytes: Arc::new(Mutex::new(bytes)), ..Self::default() }
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        self.bytes.lock().expect("whole").clone()
-    }
-
-    fn fail_after(&self, writes: u64) {
-        self.budget.store(writes, Ordering::SeqCst);
-        self.is_limited.store(true, Ordering::SeqCst);
-    }
-
-    fn spend(&self) -> io::Result<()> {
-        let is_spent =
-            self.budget.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
-        match self.error {
-            Some(error) if is_spent && self.is_limited.load(Ordering::SeqCst) => Err(error.into()),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl StorageBackend for Disk {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.bytes().len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let bytes = self.bytes.lock().expect("whole");
-        let end = offset.checked_add(out.len() as u64).filter(|end| *end <= bytes.len() as u64);
-        let end = end.ok_or(ErrorKind::UnexpectedEof)?;
-        out.copy_from_slice(&bytes[offset as usize..end as usize]);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.spend()?;
-        self.bytes.lock().expect("whole").resize(len as usize, 0);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.spend()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.spend()?;
-        self.bytes.lock().expect("whole")[offset as usize..][..data.len()].copy_from_slice(data);
-        Ok(())
-    }
-
-    fn try_lock_range(&self, _start: Bound<u64>, _end: Bound<u64>) -> Result<bool, BackendError> {
-        Ok(true)
-    }
-
-    fn unlock_range(&self, _start: Bound<u64>, _end: Bound<u64>) -> Result<(), BackendError> {
-        Ok(())
-    }
-}
 
 fn options() -> DiskOptions {
     let mut options = DiskOptions::default();
@@ -97,13 +24,6 @@ fn options() -> DiskOptions {
 
 fn open(disk: &Disk) -> Result<DiskStore, DiskOpenError> {
     DiskStore::open_on(disk.clone(), options())
-}
-
-fn edit(document: &mut Document, value: i64) -> Arc<Delta> {
-    let mut edit = document.transact(1);
-    edit.counter("n").add(1).expect("far from overflow");
-    edit.register(&format!("r{}", value % 40)).set(format!("value {value}")).expect("short");
-    Arc::new(edit.commit().expect("a change was made").delta)
 }
 
 /// Makes two documents with a snapshot, layers and a tail; returns the disk as a kill would leave it.
@@ -127,11 +47,7 @@ fn filled(disk: &Disk) -> (Vec<(&'static str, Document)>, Vec<u8>) {
 
 /// Reads a document; `None` where the store has none of that name.
 fn read(store: &DiskStore, name: &str) -> Result<Option<Snapshot>, StoreError> {
-    let Some(stored) = store.load(name)? else { return Ok(None) };
-    let mut snapshot = stored.snapshot;
-    stored.deltas.iter().for_each(|delta| snapshot.apply(delta).expect("what is read applies"));
-    assert_eq!(snapshot.version(), stored.version);
-    Ok(Some(snapshot))
+    Ok(store.load(name)?.map(folded))
 }
 
 /// What came of opening and reading a store on a damaged disk.
@@ -262,7 +178,7 @@ fn a_disk_that_fails_at_any_write_loses_nothing_durable() {
     for error in [ErrorKind::StorageFull, ErrorKind::Other] {
         let mut failures = 0;
         for budget in 0..200 {
-            let disk = Disk { error: Some(error), ..Disk::default() };
+            let disk = Disk::failing_with(error);
             let mut document = Document::new(A);
             let mut store = open(&disk).expect("opens");
             let _ = store.append("d", &edit(&mut document, 0)).expect("continues");
@@ -288,7 +204,7 @@ fn a_disk_that_fails_at_any_write_loses_nothing_durable() {
                 assert!(matches!(store.documents(), Err(StoreError::Poisoned)));
                 assert!(matches!(store.replace("d", Snapshot::empty()), Err(StoreError::Poisoned)));
             }
-            disk.is_limited.store(false, Ordering::SeqCst);
+            disk.mend();
             let at_failure = disk.bytes();
             drop(store);
             assert!(disk.bytes() == at_failure || failures == 0 || budget > 100, "nothing is written after a failure");
@@ -304,7 +220,7 @@ fn a_disk_that_fails_at_any_write_loses_nothing_durable() {
 fn a_head_is_never_stale_wherever_a_disk_fails() {
     let mut tally = [0; 2];
     for budget in 0..120 {
-        let disk = Disk { error: Some(ErrorKind::Other), ..Disk::default() };
+        let disk = Disk::failing_with(ErrorKind::Other);
         let mut document = Document::new(A);
         let mut store = open(&disk).expect("opens");
         disk.fail_after(budget);
@@ -320,7 +236,7 @@ fn a_head_is_never_stale_wherever_a_disk_fails() {
             Ok::<_, StoreError>(())
         };
         let _ = (0..20).try_for_each(&mut write);
-        disk.is_limited.store(false, Ordering::SeqCst);
+        disk.mend();
         drop(store);
         let store = open(&disk).expect("opens again");
         for (name, head) in store.heads().expect("reads") {
