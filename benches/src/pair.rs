@@ -22,7 +22,7 @@ pub struct Pair {
     /// How many links there have been.
     links: u64,
     /// How many replicas there have been.
-    replicas: u128,
+    replicas: u32,
 }
 
 /// Names the document of all benchmarks.
@@ -34,6 +34,10 @@ pub fn document_id() -> DocumentId {
     DocumentId::new("document").expect("a short name")
 }
 
+fn endpoint(number: u32) -> Endpoint {
+    Endpoint::new(replica(number.into()), number.into(), Config::default())
+}
+
 impl Pair {
     /// Makes two that are not linked yet. The first holds the document with this content.
     ///
@@ -41,7 +45,7 @@ impl Pair {
     /// If the document is refused.
     #[must_use]
     pub fn apart(content: Snapshot) -> Self {
-        let mut ends = [replica(1), replica(2)].map(|replica| Endpoint::new(replica, Config::default()));
+        let mut ends = [1, 2].map(endpoint);
         let stored = Stored { snapshot: content, deltas: Vec::new() };
         ends[0].open(NOW, &document_id(), Some(stored)).expect("room for one");
         Self { ends, sent_bytes: [0; 2], links: 0, replicas: 2 }
@@ -66,7 +70,7 @@ impl Pair {
     /// Puts a fresh replica in the place of the second.
     pub fn refresh(&mut self) {
         self.replicas += 1;
-        self.ends[1] = Endpoint::new(replica(self.replicas), Config::default());
+        self.ends[1] = endpoint(self.replicas);
     }
 
     /// Inserts one key into the set "s" at one end; nothing is carried over yet.
