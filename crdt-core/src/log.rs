@@ -4,9 +4,10 @@
 //! which it stands, in order, can apply each delta in turn (Invariant 3). A log is cut at its old
 //! end; a peer that stands below the cut, the *floor*, needs a snapshot instead of a part.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use thiserror::Error;
 
 use crate::delta::Delta;
@@ -21,11 +22,19 @@ pub struct DeltaLog {
     floor: VersionVector,
     /// Floor and all deltas.
     version: VersionVector,
-    deltas: VecDeque<Arc<Delta>>,
+    deltas: VecDeque<Logged>,
     /// The position of the first delta kept.
     start: u64,
     /// The sum of the deltas' size hints.
     bytes: usize,
+}
+
+/// A delta, and where the log stood when it came.
+#[derive(Clone, Debug)]
+struct Logged {
+    delta: Arc<Delta>,
+    /// By range of the delta: the counter up to which the log had that replica's transactions before.
+    stood: SmallVec<[u64; 2]>,
 }
 
 /// A delta does not continue the log: one before it is missing, or it is in already. Nothing has changed.
@@ -117,9 +126,10 @@ impl DeltaLog {
             let have = self.version.counter(need.replica);
             return Err(LogError { replica: need.replica, have, after: need.counter });
         }
+        let stood = delta.ranges().map(|range| self.version.counter(range.replica)).collect();
         delta.advance(&mut self.version);
         self.bytes += delta.size_hint();
-        self.deltas.push_back(delta);
+        self.deltas.push_back(Logged { delta, stood });
         Ok(self.end() - 1)
     }
 
@@ -127,7 +137,7 @@ impl DeltaLog {
     #[must_use]
     pub fn at(&self, position: u64) -> Option<&Arc<Delta>> {
         let offset = position.checked_sub(self.start)?;
-        self.deltas.get(usize::try_from(offset).ok()?)
+        self.deltas.get(usize::try_from(offset).ok()?).map(|logged| &logged.delta)
     }
 
     /// Tells whether a peer that stands at `version` can be served.
@@ -136,7 +146,30 @@ impl DeltaLog {
         version.covers_all(&self.floor)
     }
 
-    /// Yields what a peer at `version` lacks, in order, with positions. O(deltas kept).
+    /// Returns the position before which a peer at `version`, if it can be served, has everything.
+    /// O(replicas + deltas behind it).
+    #[must_use]
+    pub fn first_lacking(&self, version: &VersionVector) -> u64 {
+        let mut stands: BTreeMap<ReplicaId, u64> = self.version.iter().collect();
+        let is_ahead = |replica: ReplicaId, counter: u64| counter > version.counter(replica);
+        let mut ahead = stands.iter().filter(|(replica, counter)| is_ahead(**replica, **counter)).count();
+        let mut position = self.end();
+        for Logged { delta, stood } in self.deltas.iter().rev() {
+            if ahead == 0 {
+                break;
+            }
+            position -= 1;
+            for (range, stood) in delta.ranges().zip(stood) {
+                let stands = stands.entry(range.replica).or_default();
+                ahead -= usize::from(is_ahead(range.replica, *stands) && !is_ahead(range.replica, *stood));
+                *stands = *stood;
+            }
+        }
+        position
+    }
+
+    /// Yields what a peer at `version` lacks, in order, with positions. O(replicas + deltas behind the
+    /// [first that it lacks](Self::first_lacking)).
     ///
     /// # Errors
     /// [`BelowFloor`] if part of it has been cut off.
@@ -147,8 +180,9 @@ impl DeltaLog {
         if !self.serves(version) {
             return Err(BelowFloor);
         }
-        let all = (self.start..).zip(&self.deltas);
-        Ok(all.filter(|(_, delta)| !delta.is_covered_by(version)))
+        let first = self.first_lacking(version);
+        let behind = self.deltas.range((first - self.start) as usize..).map(|logged| &logged.delta);
+        Ok((first..).zip(behind).filter(|(_, delta)| !delta.is_covered_by(version)))
     }
 
     /// Looks for a transaction that this log and a peer's frontier name alike and mean differently:
@@ -160,7 +194,7 @@ impl DeltaLog {
     /// history cannot tell any more.
     #[must_use]
     pub fn conflict_with(&self, peer: &Frontier) -> Option<Dot> {
-        let ranges = self.deltas.iter().flat_map(|delta| &delta.ranges);
+        let ranges = self.deltas.iter().flat_map(|logged| &logged.delta.ranges);
         let mut conflicts = ranges.filter_map(|chained| {
             let Tip { counter, chain, .. } = peer.tip(chained.range.replica)?;
             let here = match counter {
@@ -180,7 +214,7 @@ impl DeltaLog {
     /// Where two writers have used one id, comparing their trails shows where their histories part.
     #[must_use]
     pub fn trail(&self, replica: ReplicaId, around: u64, marks_max: usize) -> Vec<(u64, u64)> {
-        let ranges = self.deltas.iter().flat_map(|delta| &delta.ranges);
+        let ranges = self.deltas.iter().flat_map(|logged| &logged.delta.ranges);
         let own = ranges.filter(|chained| chained.range.replica == replica);
         let ends = own.flat_map(|chained| {
             [(chained.range.after, chained.chain_after), (chained.range.through, chained.chain_through)]
@@ -206,7 +240,7 @@ impl DeltaLog {
     /// Cuts the oldest deltas off until at most `bytes_max` are kept, or one is met that is not held by everybody who
     /// may ask for it.
     pub fn truncate_held(&mut self, bytes_max: usize, is_held: impl Fn(&Delta) -> bool) {
-        while self.bytes > bytes_max && self.deltas.front().is_some_and(|delta| is_held(delta)) {
+        while self.bytes > bytes_max && self.deltas.front().is_some_and(|logged| is_held(&logged.delta)) {
             self.cut_first();
         }
     }
@@ -222,13 +256,13 @@ impl DeltaLog {
         // again, and skips what it has had already.
         let end = self.end();
         let floor = &self.floor;
-        self.deltas.retain(|delta| !delta.is_covered_by(floor));
+        self.deltas.retain(|logged| !logged.delta.is_covered_by(floor));
         self.start = end - self.deltas.len() as u64;
-        self.bytes = self.deltas.iter().map(|delta| delta.size_hint()).sum();
+        self.bytes = self.deltas.iter().map(|logged| logged.delta.size_hint()).sum();
     }
 
     fn cut_first(&mut self) {
-        if let Some(delta) = self.deltas.pop_front() {
+        if let Some(Logged { delta, .. }) = self.deltas.pop_front() {
             if !is_planted(Bug::FloorStays) {
                 delta.advance(&mut self.floor);
             }
@@ -296,6 +330,35 @@ mod tests {
         assert_eq!(log.since(&level).expect("at the floor").map(|(at, _)| at).collect::<Vec<_>>(), [2]);
         log.truncate_to_bytes(0);
         assert_eq!((log.len(), log.floor().counter(A), log.bytes()), (0, 3, 0));
+    }
+
+    #[test]
+    fn what_a_peer_lacks_is_found_also_behind_a_delta_that_overlaps() {
+        let (mut a, mut b) = (Document::new(A), Document::new(B));
+        let [first, second, third] = [written(&mut a), written(&mut a), written(&mut a)];
+        let mut all = Delta::clone(&second);
+        all.coalesce(&third).expect("consecutive");
+        for delta in [&first, &second] {
+            b.apply(delta).expect("in order");
+        }
+        // Builds on the second, and comes before what covers the second and the third.
+        let answer = written(&mut b);
+        let mut log = DeltaLog::default();
+        for delta in [first, second, answer, Arc::new(all)] {
+            log.push(delta).expect("in order");
+        }
+        let lacks = |version: &[(ReplicaId, u64)]| -> Vec<u64> {
+            let version = version.iter().copied().collect();
+            let lacking: Vec<u64> = log.since(&version).expect("nothing is cut off").map(|(at, _)| at).collect();
+            assert_eq!(lacking.first().copied().unwrap_or(log.end()), log.first_lacking(&version));
+            lacking
+        };
+        assert_eq!(lacks(&[]), [0, 1, 2, 3]);
+        assert_eq!(lacks(&[(A, 1)]), [1, 2, 3]);
+        assert_eq!(lacks(&[(A, 2)]), [2, 3]);
+        assert_eq!(lacks(&[(A, 2), (B, 1)]), [3]);
+        assert_eq!(lacks(&[(A, 3)]), [2]);
+        assert_eq!(lacks(&[(A, 3), (B, 1)]), [0; 0]);
     }
 
     #[test]

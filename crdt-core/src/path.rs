@@ -53,7 +53,7 @@ impl Key {
     }
 
     /// Returns a number that is never less than that of a lesser key.
-    pub(crate) fn rank(&self) -> u64 {
+    pub(crate) fn rank(&self) -> u128 {
         text::rank(self.name.as_bytes())
     }
 

@@ -100,12 +100,12 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// Returns the first eight bytes as a number: never less than that of what is less.
-pub(crate) fn rank(bytes: &[u8]) -> u64 {
-    let mut first = [0; 8];
-    let len = bytes.len().min(8);
+/// Returns the first sixteen bytes as a number: never less than that of what is less.
+pub(crate) fn rank(bytes: &[u8]) -> u128 {
+    let mut first = [0; 16];
+    let len = bytes.len().min(16);
     first[..len].copy_from_slice(&bytes[..len]);
-    u64::from_be_bytes(first)
+    u128::from_be_bytes(first)
 }
 
 #[cfg(test)]

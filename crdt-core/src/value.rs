@@ -87,17 +87,17 @@ impl Value {
     }
 
     /// Returns a number that is never less than that of a lesser value.
-    pub(crate) fn rank(&self) -> u64 {
-        let (kind, first): (u64, u64) = match self {
+    pub(crate) fn rank(&self) -> u128 {
+        let (kind, within): (u128, u128) = match self {
             Self::Null => (0, 0),
-            Self::Bool(value) => (1, u64::from(*value) << 8),
+            Self::Bool(value) => (1, u128::from(*value)),
             // The sign bit turned over, so that negative numbers come first.
-            Self::Int(number) => (2, number.cast_unsigned() ^ 1 << 63),
-            Self::Float(number) => (3, number.rank()),
-            Self::Text(text) => (4, text::rank(text.as_bytes())),
-            Self::Bytes(bytes) => (5, text::rank(bytes)),
+            Self::Int(number) => (2, u128::from(number.cast_unsigned() ^ 1 << 63)),
+            Self::Float(number) => (3, u128::from(number.rank())),
+            Self::Text(text) => (4, text::rank(text.as_bytes()) >> 8),
+            Self::Bytes(bytes) => (5, text::rank(bytes) >> 8),
         };
-        kind << 56 | first >> 8
+        kind << 120 | within
     }
 
     pub(crate) fn borrowed(&self) -> ValueRef<'_> {

@@ -4,7 +4,7 @@
 //! How can something that takes less than a clock shows be timed? A thousand in a row, and the mean of them. A write hits an
 //! element somewhere else each time, under a snapshot of its own, so each has to copy the table that it touches; taking that
 //! snapshot, making the delta and dropping the snapshot are part of it. The sizes take turns, a round of each after a round of
-//! each. Whoever copies a table copies its elements, which a `String` makes dear: so there is a set of `Arc<str>` besides, which is
+//! each. Whoever copies a table copies its elements, which a `String` makes dear: so there is a set of `Text` besides, which is
 //! what a document keeps.
 //!
 //! ```sh
@@ -15,13 +15,12 @@ use std::fs;
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Parser;
 use crdt_benches::report::{Report, Row};
 use crdt_benches::{Failed, elements, ensure, insert_one, key, replica, scattered, set_document};
-use crdt_core::{Document, OrSet};
+use crdt_core::{Document, OrSet, Text};
 
 /// Measures what a live snapshot costs.
 #[derive(Parser)]
@@ -42,7 +41,7 @@ struct Contender {
     size: usize,
     document: Document,
     set: OrSet<String>,
-    shared: OrSet<Arc<str>>,
+    shared: OrSet<Text>,
     /// Tells each write from those before.
     number: usize,
     figures: [Vec<f64>; CASES.len()],
@@ -56,7 +55,7 @@ const CASES: [&str; 7] = [
     "OrSet: take a clone",
     "OrSet: write",
     "OrSet: write under a clone",
-    "OrSet of Arc<str>: write under a clone",
+    "OrSet of Text: write under a clone",
 ];
 
 impl Contender {
@@ -64,7 +63,7 @@ impl Contender {
         let mut set = OrSet::new();
         let _ = set.extend(replica(1), (0..size).map(key))?;
         let mut shared = OrSet::new();
-        let _ = shared.extend(replica(1), (0..size).map(|number| Arc::from(key(number))))?;
+        let _ = shared.extend(replica(1), (0..size).map(|number| Text::from(key(number))))?;
         let document = set_document(1, 0..size);
         Ok(Self { size, document, set, shared, number: 0, figures: Default::default() })
     }
@@ -85,7 +84,7 @@ impl Contender {
             }),
             mean_ns(|at| {
                 let live = self.shared.clone();
-                let element = Arc::from(key(scattered(self.number + ROW + at, self.size)));
+                let element = Text::from(key(scattered(self.number + ROW + at, self.size)));
                 (self.shared.insert(replica(1), element), live)
             }),
         ];

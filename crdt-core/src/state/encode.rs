@@ -14,6 +14,9 @@ use crate::path::Key;
 use crate::value::Value;
 use crate::wire;
 
+/// Entries that are visited before they are written.
+const BLOCK: usize = 64;
+
 /// First byte of a snapshot.
 pub(super) const SNAPSHOT: u8 = 3;
 
@@ -79,9 +82,14 @@ impl Encoder<'_> {
         self.dots(&set.presence);
         let elements = ascending(set.elements.iter(), Value::rank);
         self.out.put_varint(elements.len() as u64);
-        for (_, element, dots) in elements {
-            wire::put_value(self.out, element);
-            self.dots(dots);
+        for block in elements.chunks(BLOCK) {
+            // Visits each, so that a block of them comes from memory at once and not one after the other.
+            self.out
+                .reserve(block.iter().map(|(_, element, dots)| element.payload_len() + 4 * dots.iter().len()).sum());
+            for (_, element, dots) in block {
+                wire::put_value(self.out, element);
+                self.dots(dots);
+            }
         }
     }
 
@@ -113,8 +121,8 @@ impl Encoder<'_> {
 /// visiting them. O(n log n).
 fn ascending<'a, K: Ord, V>(
     entries: impl Iterator<Item = (&'a K, &'a V)>,
-    rank: impl Fn(&K) -> u64,
-) -> Vec<(u64, &'a K, &'a V)> {
+    rank: impl Fn(&K) -> u128,
+) -> Vec<(u128, &'a K, &'a V)> {
     let mut ranked: Vec<_> = entries.map(|(key, value)| (rank(key), key, value)).collect();
     ranked.sort_unstable_by(|left, right| left.0.cmp(&right.0).then_with(|| left.1.cmp(right.1)));
     ranked

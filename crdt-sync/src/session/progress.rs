@@ -187,8 +187,7 @@ impl Progress {
         if !log.serves(&self.known) && !is_planted(Bug::PartOfLog) {
             return true;
         }
-        let lacks_nothing = self.known.covers_all(log.version());
-        self.cursor = self.cursor.max(if lacks_nothing { log.end() } else { log.start() });
+        self.cursor = self.cursor.max(log.first_lacking(&self.known));
         self.served_at = Some(rebases);
         self.held = None;
         false
