@@ -219,7 +219,7 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn count(&mut self, item_bytes_min: usize, what: &'static str) -> Result<usize, DecodeError> {
         let count = self.varint(what)?;
-        let bytes_min = count.saturating_mul(item_bytes_min as u64);
+        let bytes_min = count.saturating_mul((item_bytes_min as u64).max(1));
         if bytes_min > self.rest.len() as u64 { Err(DecodeError::Length(what)) } else { Ok(count as usize) }
     }
 

@@ -12,7 +12,7 @@
 //! seeded once a process from the system's entropy, against keys chosen to collide. Iteration
 //! order depends on it: *whatever reaches bytes or messages must be sorted by the caller*.
 //!
-//! The number of shards grows and shrinks by one at a time, so no insert rehashes the whole table.
+//! The number of shards grows and shrinks by one at a time, so no insert divides the whole table.
 //!
 //! Source: Litwin, "Linear hashing: a new tool for file and table addressing" (1980); differs in:
 //! a bucket is sorted by hash, and shared.
@@ -129,7 +129,7 @@ impl<K, V> Table<K, V> {
         Some(&shard.entries()[position].1)
     }
 
-    /// Returns the shard for `hash`, to be written, and where entries in a directory are counted.
+    /// Returns the shard for `spread`, to be written, and where entries in a directory are counted.
     fn shard_mut(&mut self, spread: Spread) -> (&mut Arc<Shard<K, V>>, Option<&mut usize>) {
         if let Shards::Empty = self.shards {
             self.shards = Shards::One(Arc::new(Shard::new()));
@@ -202,7 +202,6 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
     /// with one hash and one search.
     pub(crate) fn alter(&mut self, key: &K, decide: impl FnOnce(Option<&V>) -> Outcome<V>) {
         let spread = Spread::of(key);
-        self.make_room();
         let (shard, len) = self.shard_mut(spread);
         let position = shard.position(spread, key);
         let before = position.ok().map(|position| &shard.entries()[position].1);
@@ -214,7 +213,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
                 if let Some(len) = len {
                     *len += 1;
                 }
-                return;
+                return self.make_room();
             }
             (Outcome::Drop, Ok(position)) => {
                 Arc::make_mut(shard).remove(position);
@@ -261,7 +260,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
     }
 
     /// Splits a shard if one more entry would be too many for the shards there are; two, as a merge may have left
-    /// half as many as there should be.
+    /// half as many shards as there should be.
     fn make_room(&mut self) {
         for _ in 0..2 {
             if self.is_crowded(self.len() + 1) {
@@ -383,14 +382,6 @@ fn shard_within(bits: usize, shards: usize) -> usize {
     let mask = shards.next_power_of_two() - 1;
     let index = bits & mask;
     if index < shards { index } else { bits & (mask >> 1) }
-}
-
-/// Returns how many of `len` entries one of `shards` shards holds on average: those that are still
-/// to be split in this round hold twice as many as the others.
-fn share(len: usize, index: usize, shards: usize) -> usize {
-    let split = shards.next_power_of_two();
-    let unsplit = index < split / 2 && index + split / 2 >= shards;
-    if unsplit { len * 2 / split } else { len / split }
 }
 
 /// Returns the shard that `index` was split from.

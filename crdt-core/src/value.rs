@@ -1,7 +1,8 @@
 //! What a register or a set element holds.
 //!
 //! Values are compared and ordered totally, floats included, because they serve as set elements
-//! and their order reaches bytes. Copying a value never copies its text or bytes, unless they are short enough to lie in it.
+//! and their order reaches bytes. Short text lies in the value; longer text and bytes are shared, so
+//! that copying a value copies a pointer.
 
 use std::fmt;
 use std::sync::Arc;

@@ -26,12 +26,12 @@ const CASES: usize = 1_000_000;
 /// refused, and what comes on top of the decoded message if it is accepted.
 const GROWTH_MAX: u64 = 2;
 /// What comes on top of that if the input is accepted: a shard of a table while it grows, which is
-/// 128 buckets of some 100 bytes. Nothing comes on top if it is refused.
-const SHARD_BYTES_MAX: u64 = 16 << 10;
+/// some 80 entries of 92 bytes. Nothing comes on top if it is refused.
+const SHARD_BYTES_MAX: u64 = 8 << 10;
 /// What a decoded delta holds per byte. A set element of two bytes is a value and its changes.
 const DELTA_HELD_MAX: u64 = 64;
-/// What a decoded snapshot holds per byte. A nested map of four bytes is a table of four buckets.
-const SNAPSHOT_HELD_MAX: u64 = 128;
+/// What a decoded snapshot holds per byte. A nested map of four bytes is a table of one entry.
+const SNAPSHOT_HELD_MAX: u64 = 64;
 /// What a decoded message holds per byte where long values make up the bytes.
 const PAYLOAD_HELD_MAX: u64 = 2;
 /// How many replicas the messages have that are about many.
@@ -418,8 +418,8 @@ fn assert_paid<T>(target: &Target<T>, bytes: &[u8], held_max: u64) {
 fn the_smallest_entries_hold_a_bounded_multiple_of_their_bytes() {
     assert_paid(&deltas(), &dense(), DELTA_HELD_MAX);
     for fill in SMALLEST {
-        // A table is one shard up to 112 entries; just above, the growth of one shard weighs most.
-        for entries in [1, 2, 100, 130, 1_000] {
+        // A table is one shard up to 72 entries; just above, the growth of one shard weighs most.
+        for entries in [1, 2, 72, 73, 97, 1_000] {
             let (delta, snapshot) = filled(fill, entries);
             assert_paid(&deltas(), &delta, DELTA_HELD_MAX);
             assert_paid(&snapshots(), &snapshot, SNAPSHOT_HELD_MAX);

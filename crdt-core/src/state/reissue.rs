@@ -23,7 +23,7 @@ use crate::elements::Elements;
 use crate::frontier::Frontier;
 use crate::id::{Dot, ReplicaId};
 use crate::node::{CounterEntry, CounterNode, MapNode, Node, RegisterEntry, RegisterNode, SetNode};
-use crate::path::Kind;
+use crate::path::{Key, Kind};
 use crate::table::Builder;
 
 /// Why a branch was not renamed. Nothing has changed: a document is never changed by it anyway.
@@ -108,20 +108,22 @@ impl Rename<'_> {
 
     fn map(&mut self, map: &MapNode, at_fork: Option<&MapNode>, at: PathHash) -> MapNode {
         let presence = self.dots(&map.presence, at, PRESENCE);
-        let mut children = Builder::with_capacity(map.children.len());
+        // What the branch has taken out as a whole; of a counter the old owner's part is left, reset.
+        let before = at_fork.into_iter().flat_map(|before| before.children.iter());
+        let gone = before.filter(|(key, _)| map.children.get(*key).is_none());
+        let gone = gone.filter(|(key, _)| matches!(key.kind, Kind::Counter | Kind::Map));
+        let mut left: Vec<(Key, Node)> = Vec::new();
+        for (key, before) in gone {
+            let node = self.node(&Node::new(key.kind), Some(before), at.child(key.borrowed()));
+            if !node.is_vacant() {
+                left.push((key.clone(), node));
+            }
+        }
+        let mut children = Builder::with_capacity(map.children.len() + left.len());
+        left.into_iter().for_each(|(key, node)| children.push(key, node));
         for (key, child) in map.children.iter() {
             let before = at_fork.and_then(|before| before.children.get(key));
             children.push(key.clone(), self.node(child, before, at.child(key.borrowed())));
-        }
-        // What the branch has taken out as a whole; of a counter the old owner's part is left, reset.
-        let before = at_fork.into_iter().flat_map(|before| before.children.iter());
-        for (key, before) in before.filter(|(key, _)| map.children.get(*key).is_none()) {
-            if matches!(key.kind, Kind::Counter | Kind::Map) {
-                let node = self.node(&Node::new(key.kind), Some(before), at.child(key.borrowed()));
-                if !node.is_vacant() {
-                    children.push(key.clone(), node);
-                }
-            }
         }
         MapNode { presence, children: children.finish() }
     }

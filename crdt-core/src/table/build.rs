@@ -7,9 +7,9 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::shard::Shard;
-use super::{Directory, LOAD, SINGLE_MAX, Shards, Spread, Table, share};
+use super::{Directory, LOAD, SINGLE_MAX, Shards, Spread, Table};
 
-/// A table to be.
+/// A table to be. As many shards as there are made for the entries that were announced: no more and no fewer should come.
 pub(crate) struct Builder<K, V> {
     len: usize,
     /// Not sorted yet.
@@ -17,7 +17,7 @@ pub(crate) struct Builder<K, V> {
 }
 
 impl<K: Eq + Hash, V> Builder<K, V> {
-    /// Makes room for `len` entries.
+    /// Begins a table of `len` entries.
     pub(crate) fn with_capacity(len: usize) -> Self {
         let count = if len <= SINGLE_MAX { 1 } else { len.div_ceil(LOAD) };
         let shards = (0..count).map(|index| Shard::with_capacity(share(len, index, count))).collect();
@@ -34,6 +34,7 @@ impl<K: Eq + Hash, V> Builder<K, V> {
 
     /// Returns the table. O(n).
     pub(crate) fn finish(mut self) -> Table<K, V> {
+        debug_assert!(self.len <= self.shards.len() * SINGLE_MAX, "more came than was announced");
         self.shards.iter_mut().for_each(Shard::sort);
         let shards = if self.len == 0 {
             Shards::Empty
@@ -45,4 +46,12 @@ impl<K: Eq + Hash, V> Builder<K, V> {
         };
         Table { shards }
     }
+}
+
+/// Returns how many of `len` entries one of `shards` shards holds on average: those that are still
+/// to be split in this round hold twice as many as the others.
+fn share(len: usize, index: usize, shards: usize) -> usize {
+    let split = shards.next_power_of_two();
+    let unsplit = index < split / 2 && index + split / 2 >= shards;
+    if unsplit { len * 2 / split } else { len / split }
 }

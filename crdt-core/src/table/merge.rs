@@ -6,7 +6,7 @@
 //! are shared, that waits until something is known to change.
 //!
 //! Each shard is compared first and written after, and only if something changes in it: a merge that brings nothing
-//! copies nothing.
+//! copies no shard.
 
 use std::hash::Hash;
 use std::mem;
@@ -84,7 +84,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
         }
         self.give_back();
         // Dividing what has just been written would read it all again. Inserts catch up, a little each.
-        if self.is_crowded(self.len() / 2) {
+        if self.is_crowded(self.len().div_ceil(2)) {
             while self.is_crowded(self.len()) {
                 self.split();
             }
@@ -131,13 +131,13 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
         changes: &mut Changes<K, V>,
     ) {
         let mine = match &mut self.shards {
-            Shards::Empty => return compare(&Shard::new(), theirs, concerns, fuse, changes),
+            Shards::Empty => return walk(&Shard::new(), theirs, concerns, fuse, changes),
             Shards::One(shard) => shard,
             Shards::Many(directory) => &mut directory.shards[index],
         };
         match Arc::get_mut(mine) {
-            Some(mine) => compare(mine, theirs, concerns, fuse, changes),
-            None => compare(&**mine, theirs, concerns, fuse, changes),
+            Some(mine) => walk(mine, theirs, concerns, fuse, changes),
+            None => walk(&**mine, theirs, concerns, fuse, changes),
         }
     }
 
@@ -217,7 +217,7 @@ impl<K, V> Mine<K, V> for &Shard<K, V> {
 }
 
 /// Asks about every entry of two shards whose spread `concerns` both, in the order of spreads.
-fn compare<K: Clone + Eq, V>(
+fn walk<K: Clone + Eq, V>(
     mut mine: impl Mine<K, V>,
     theirs: &Shard<K, V>,
     concerns: impl Fn(Spread) -> bool,

@@ -1,7 +1,7 @@
 //! One small part of a table: entries in the order of the hashes that spread them.
 //!
 //! Why sorted, and not a hash table in small? Two shards then merge in one pass over both, reading memory in order;
-//! nothing is kept free between entries; and among a few dozen hashes, four bytes each, a binary search costs what
+//! hardly anything is kept free between entries; and among a few dozen hashes, four bytes each, a binary search costs what
 //! a probe does. The price is that an insert moves the entries behind it: a kilobyte or so.
 
 use std::borrow::Borrow;
@@ -45,6 +45,12 @@ impl<K, V> Shard<K, V> {
         self.entries.is_empty()
     }
 
+    /// Returns how many entries there is room for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.entries.capacity()
+    }
+
     /// Returns the spreads of all entries, ascending.
     pub(super) fn spreads(&self) -> &[Spread] {
         &self.spreads
@@ -79,22 +85,19 @@ impl<K, V> Shard<K, V> {
 
     /// Inserts an entry where its spread [belongs](Self::position). O(n).
     pub(super) fn insert(&mut self, position: usize, spread: Spread, key: K, value: V) {
-        if self.len() == self.entries.capacity() {
-            let more = (self.len() / 2).clamp(1, 8);
-            self.spreads.reserve_exact(more);
-            self.entries.reserve_exact(more);
-        }
+        self.make_room();
         self.spreads.insert(position, spread);
         self.entries.insert(position, (key, value));
     }
 
     /// Appends an entry, to be [sorted](Self::sort).
     pub(super) fn push(&mut self, spread: Spread, entry: (K, V)) {
+        self.make_room();
         self.spreads.push(spread);
         self.entries.push(entry);
     }
 
-    /// Sorts what was pushed. O(n log n).
+    /// Sorts what was pushed. O(n log n), as long as there are some dozens of them.
     pub(super) fn sort(&mut self) {
         let mut order: Vec<(Spread, usize)> = self.spreads.iter().copied().zip(0..).collect();
         order.sort_unstable();
@@ -113,10 +116,7 @@ impl<K, V> Shard<K, V> {
     pub(super) fn remove(&mut self, position: usize) -> (K, V) {
         self.spreads.remove(position);
         let removed = self.entries.remove(position);
-        if self.len() < self.entries.capacity() / 4 {
-            self.spreads.shrink_to(self.len() * 2);
-            self.entries.shrink_to(self.entries.len() * 2);
-        }
+        self.give_back();
         removed
     }
 
@@ -145,9 +145,27 @@ impl<K, V> Shard<K, V> {
         if !changes.drops.is_empty() {
             self.retain_except(&changes.drops);
             changes.drops.clear();
+            self.give_back();
         }
         if !changes.adds.is_empty() {
             self.add(changes.adds.len(), changes.adds.drain(..));
+        }
+    }
+
+    /// Makes room for one more. Not for twice as many, as a vector does by itself: shards stay small.
+    fn make_room(&mut self) {
+        if self.len() == self.entries.capacity() {
+            let more = (self.len() / 2).clamp(1, 8);
+            self.spreads.reserve_exact(more);
+            self.entries.reserve_exact(more);
+        }
+    }
+
+    /// Gives memory back once most entries have gone.
+    fn give_back(&mut self) {
+        if self.len() < self.entries.capacity() / 4 {
+            self.spreads.shrink_to(self.len() * 2);
+            self.entries.shrink_to(self.len() * 2);
         }
     }
 

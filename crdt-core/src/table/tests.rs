@@ -65,11 +65,21 @@ fn table(keys: impl IntoIterator<Item = u32>) -> Table<Key, u32> {
     table
 }
 
+/// Returns for how many entries memory is held.
+fn room(table: &Table<Key, u32>) -> usize {
+    match &table.shards {
+        Shards::Empty => 0,
+        Shards::One(shard) => shard.capacity(),
+        Shards::Many(directory) => directory.shards.iter().map(|shard| shard.capacity()).sum(),
+    }
+}
+
 /// Checks everything that can be read, and what only the inside shows.
 fn check(table: &Table<Key, u32>, model: &BTreeMap<u32, u32>) {
     assert_eq!(table.len(), model.len());
     assert_eq!(table.iter().map(|(key, value)| (key.0, *value)).collect::<BTreeMap<_, _>>(), *model);
     assert!(model.iter().all(|(key, value)| table.get(&Key(*key)) == Some(value)));
+    assert!(room(table) <= table.len() * 4 + 3 * table.shard_count());
     match &table.shards {
         Shards::Empty => assert!(model.is_empty()),
         Shards::One(shard) => assert!((1..=SINGLE_MAX * 2).contains(&shard.len())),
@@ -211,6 +221,29 @@ fn an_empty_table_allocates_nothing_and_an_emptied_one_gives_all_back() {
 }
 
 #[test]
+fn a_merge_that_takes_out_most_entries_gives_memory_back() {
+    /// Keeps what the other has.
+    struct Theirs;
+
+    impl Fuse<Key, u32> for Theirs {
+        fn mine(&mut self, _: &Key, _: &u32, theirs: Option<&u32>) -> Outcome<u32> {
+            if theirs.is_some() { Outcome::Keep } else { Outcome::Drop }
+        }
+
+        fn theirs(&mut self, _: &Key, _: &u32) -> Option<u32> {
+            None
+        }
+    }
+
+    for count in [SINGLE_MAX as u32, 5_000] {
+        let mut mine = table(0..count);
+        mine.merge(&table(0..1), &mut Theirs);
+        assert_eq!(mine.len(), 1);
+        assert!(room(&mine) <= 4, "{}", room(&mine));
+    }
+}
+
+#[test]
 fn up_to_the_single_maximum_there_is_no_directory() {
     let at = table(0..SINGLE_MAX as u32);
     assert!(matches!(at.shards, Shards::One(_)));
@@ -227,9 +260,7 @@ fn a_table_built_of_its_entries_is_like_any_other() {
             builder.push(Key(key), key);
         }
         let mut built = builder.finish();
-        let shards = built.shard_count();
-        let room: usize = (0..shards).map(|index| share(len, index, shards)).sum();
-        assert!(room <= len && room + shards > len, "{room} for {len}");
+        assert!(room(&built) <= len + len / 5, "{} for {len}", room(&built));
         check(&built, &keys.clone().map(|key| (key, key)).collect());
         let grown = table(keys.clone());
         assert!(built.shard_count() <= grown.shard_count());

@@ -70,6 +70,7 @@ struct Change<E> {
     element: E,
     added: bool,
     /// Ascending; nearly always one at most.
+    #[serde(deserialize_with = "serialised::few")]
     superseded: SmallVec<[Dot; 1]>,
 }
 

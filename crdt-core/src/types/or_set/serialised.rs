@@ -3,8 +3,11 @@
 //! A forged state must not break what the set relies on: counters in range, every dot covered by the
 //! version, no element without a dot. One value has one form: everything ascending.
 
+use std::fmt;
 use std::hash::Hash;
+use std::marker::PhantomData;
 
+use serde::de::{SeqAccess, Visitor};
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use smallvec::SmallVec;
@@ -35,7 +38,7 @@ impl<'de, E: Clone + Ord + Hash + Deserialize<'de>> Deserialize<'de> for OrSet<E
 #[serde(rename = "OrSet")]
 struct Parts<E> {
     version: VersionVector,
-    elements: Vec<(E, SmallVec<[Dot; 1]>)>,
+    elements: Vec<(E, Few<Dot>)>,
 }
 
 impl<E: Clone + Ord + Hash> TryFrom<Parts<E>> for OrSet<E> {
@@ -51,7 +54,7 @@ impl<E: Clone + Ord + Hash> TryFrom<Parts<E>> for OrSet<E> {
             set.context.raise(index, counter);
         }
         let mut elements = Elements::builder(parts.elements.len());
-        for (element, dots) in parts.elements {
+        for (element, Few(dots)) in parts.elements {
             if dots.is_empty() || !are_valid(&dots) {
                 return Err("dots are missing, or not ascending, or a counter is out of range".into());
             }
@@ -68,22 +71,59 @@ impl<E: Clone + Ord + Hash> TryFrom<Parts<E>> for OrSet<E> {
 #[serde(rename = "OrSetDelta")]
 pub(super) struct DeltaParts<E> {
     dot: Dot,
-    changes: SmallVec<[Change<E>; 1]>,
+    changes: Few<Change<E>>,
 }
 
 impl<E> TryFrom<DeltaParts<E>> for OrSetDelta<E> {
     type Error = &'static str;
 
     fn try_from(parts: DeltaParts<E>) -> Result<Self, Self::Error> {
-        if !are_valid(&[parts.dot]) || !parts.changes.iter().all(|change| are_valid(&change.superseded)) {
+        let Few(changes) = parts.changes;
+        if !are_valid(&[parts.dot]) || !changes.iter().all(|change| are_valid(&change.superseded)) {
             return Err("dots are not ascending, or a counter is out of range");
         }
-        Ok(Self { dot: parts.dot, changes: parts.changes })
+        Ok(Self { dot: parts.dot, changes })
     }
+}
+
+/// A list of which one is the usual length.
+struct Few<T>(SmallVec<[T; 1]>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        few(deserializer).map(Self)
+    }
+}
+
+/// Reads a list, and believes nobody who says how long it is: `SmallVec` by itself makes room for that.
+pub(super) fn few<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<SmallVec<[T; 1]>, D::Error> {
+    struct Items<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
+        type Value = SmallVec<[T; 1]>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut items = SmallVec::new();
+            while let Some(item) = list.next_element()? {
+                items.push(item);
+            }
+            Ok(items)
+        }
+    }
+
+    deserializer.deserialize_seq(Items(PhantomData))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde::de::value::SeqDeserializer;
+
     use super::*;
     use crate::id::{COUNTER_MAX, ReplicaId};
     use crate::types::WriteError;
@@ -121,6 +161,27 @@ mod tests {
             let delta = format!(r#"{{"dot":{},"changes":[]}}"#, dot(counter));
             assert!(serde_json::from_str::<OrSetDelta<u8>>(&delta).is_err());
         }
+    }
+
+    #[test]
+    fn the_length_that_a_list_claims_is_not_believed() {
+        /// Claims to hold what it does not.
+        struct Claim;
+
+        impl Iterator for Claim {
+            type Item = u8;
+
+            fn next(&mut self) -> Option<u8> {
+                None
+            }
+
+            fn size_hint(&self) -> (usize, Option<usize>) {
+                (1 << 40, Some(1 << 40))
+            }
+        }
+
+        let list: SeqDeserializer<_, de::value::Error> = SeqDeserializer::new(Claim);
+        assert_eq!(few::<u8, _>(list).unwrap().capacity(), 1);
     }
 
     #[test]
