@@ -260,7 +260,9 @@ fn a_table_built_of_its_entries_is_like_any_other() {
             builder.push(Key(key), key);
         }
         let mut built = builder.finish();
-        assert!(room(&built) <= len + len / 5, "{} for {len}", room(&built));
+        let shards = built.shard_count();
+        // Some shards get more than their share, and grow by eight; doubling would hold half as much again.
+        assert!(room(&built) <= len + 16 * shards, "{} for {len}", room(&built));
         check(&built, &keys.clone().map(|key| (key, key)).collect());
         let grown = table(keys.clone());
         assert!(built.shard_count() <= grown.shard_count());
