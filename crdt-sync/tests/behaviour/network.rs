@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crdt_core::{Head, ReplicaId, Snapshot, Transaction};
 use crdt_sync::{
-    CloseReason, Config, DisputeError, DocumentId, Endpoint, Event, Input, LinkId, Now, Output, SessionStatus, Stored,
-    Ticket, Write,
+    CloseReason, Config, DisputeError, DocumentId, Endpoint, Event, Input, LinkId, Now, Output, Stored, Ticket, Write,
 };
+
+mod asked;
 
 pub(crate) const HELLO: u8 = 0x01;
 pub(crate) const OFFER: u8 = 0x02;
@@ -409,60 +410,6 @@ impl Network {
         wire.paused[end] = true;
     }
 
-    fn find(&self, node: usize, link: LinkId) -> Option<(usize, usize)> {
-        self.wires.iter().find_map(|(number, wire)| {
-            let end = wire.ends.iter().position(|end| *end == (node, link))?;
-            Some((*number, end))
-        })
-    }
-}
-
-/// What tests ask.
-impl Network {
-    pub(crate) fn snapshot(&self, node: usize, document: &str) -> Snapshot {
-        self.nodes[node].endpoint.document(&id(document)).unwrap().snapshot()
-    }
-
-    /// The elements of the set "s".
-    pub(crate) fn elements(&self, node: usize, document: &str) -> Vec<String> {
-        let document = self.nodes[node].endpoint.document(&id(document)).unwrap();
-        let Some(set) = document.root().set("s") else { return Vec::new() };
-        set.values().into_iter().map(|value| value.as_text().unwrap().to_owned()).collect()
-    }
-
-    /// All nodes hold the same, in content and to the byte.
-    pub(crate) fn assert_converged(&self, document: &str) {
-        let first = self.snapshot(0, document);
-        for node in 1..self.nodes.len() {
-            let other = self.snapshot(node, document);
-            assert_eq!(first.version(), other.version(), "nodes 0 and {node} have different versions");
-            assert_eq!(first.encode(), other.encode(), "nodes 0 and {node} differ");
-        }
-        assert!(!self.events().any(|event| matches!(event, Event::Diverged { .. })));
-    }
-
-    pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
-        self.nodes.iter().flat_map(|node| &node.events)
-    }
-
-    pub(crate) fn status(&self, node: usize) -> Vec<SessionStatus> {
-        self.nodes[node].endpoint.sessions().collect()
-    }
-
-    /// How often nodes got to the same version on a link.
-    pub(crate) fn in_syncs(&self, node: usize) -> usize {
-        self.nodes[node].events.iter().filter(|event| matches!(event, Event::InSync { .. })).count()
-    }
-
-    /// Messages of one kind since a mark (`self.sent.len()` at the time).
-    pub(crate) fn count_since(&self, mark: usize, kind: u8) -> usize {
-        self.sent[mark..].iter().filter(|sent| sent.kind() == kind).count()
-    }
-
-    pub(crate) fn duplicates(&self) -> u64 {
-        (0..self.nodes.len()).flat_map(|node| self.status(node)).map(|status| status.deltas_duplicate).sum()
-    }
-
     /// Starts a node anew from what it had made durable.
     pub(crate) fn restart(&mut self, node: usize, config: Config) {
         let wires: Vec<usize> = self
@@ -488,6 +435,13 @@ impl Network {
         node.asked.clear();
         node.disputes.clear();
     }
+
+    fn find(&self, node: usize, link: LinkId) -> Option<(usize, usize)> {
+        self.wires.iter().find_map(|(number, wire)| {
+            let end = wire.ends.iter().position(|end| *end == (node, link))?;
+            Some((*number, end))
+        })
+    }
 }
 
 /// Makes numbers look random: a different one for each, the same in every run.
@@ -500,11 +454,5 @@ pub(crate) fn store(store: &mut BTreeMap<DocumentId, Stored>, document: Document
     match write {
         Write::Delta(delta) => held.deltas.push(delta),
         Write::Snapshot(snapshot) => *held = Stored { snapshot, deltas: Vec::new() },
-    }
-}
-
-impl Network {
-    pub(crate) fn assert_converged_between(&self, document: &str, one: usize, other: usize) {
-        assert_eq!(self.snapshot(one, document).encode(), self.snapshot(other, document).encode());
     }
 }
