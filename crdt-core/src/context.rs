@@ -114,6 +114,13 @@ impl Context {
         Self { replicas: Arc::new(Replicas { ids, indices }), counters: Arc::new(counters) }
     }
 
+    /// Returns the same context with other ids, all different, under the same numbers.
+    pub(crate) fn renamed(&self, ids: Vec<ReplicaId>) -> Self {
+        debug_assert_eq!(ids.len(), self.len(), "one for each");
+        let indices = ids.iter().enumerate().map(|(at, id)| (*id, ReplicaIndex::new(at))).collect();
+        Self { replicas: Arc::new(Replicas { ids, indices }), counters: Arc::clone(&self.counters) }
+    }
+
     /// Numbers every replica of `other` here: the table that translates its dots.
     pub(crate) fn intern_all(&mut self, other: &Self) -> Result<Vec<ReplicaIndex>, TooManyReplicas> {
         let new = other.ids().iter().filter(|id| self.index(**id).is_none()).count();

@@ -97,6 +97,15 @@ impl Snapshot {
         self.state.reissued(replica, &at_fork.state, heir).map(Self::from_state)
     }
 
+    /// Returns the same content as a document of its own, in which other ids stand for those who wrote it. O(n).
+    ///
+    /// Versions, counters and conflicts stay what they are. Equal documents give equal ones; any two others
+    /// have nothing in common, and merged they hold what is in either, counters added.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self::from_state(self.state.detached())
+    }
+
     /// Returns the canonical bytes: equal documents have equal bytes on every machine. O(n log n).
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

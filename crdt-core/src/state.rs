@@ -12,6 +12,7 @@ use crate::node::MapNode;
 
 mod apply;
 mod decode;
+mod detach;
 mod encode;
 mod merge;
 mod recorder;

@@ -92,6 +92,27 @@ impl DocumentHandle {
         self.replica.ask(|reply| Command::Watch { document, reply }).await
     }
 
+    /// Moves everything in the document into a new one called `name`, durably, and lets this one begin anew with what peers
+    /// hold. Returns the new one. O(document).
+    ///
+    /// The way out when the document does not sync with some peers and never will
+    /// ([`WatchEvent::IdentityConflict`](crate::WatchEvent::IdentityConflict), [`WatchEvent::Diverged`](crate::WatchEvent::Diverged)):
+    /// this end gives way, and nothing is lost. The new document has the same values, counters and conflicts, under ids of its
+    /// own, and syncs like any other; what of it belongs into this one again is for the application to say, or its users. Without peers this one stays
+    /// empty. Those who hold the same history as was here do the same, each under a name of its own.
+    ///
+    /// The replica takes another [id](Replica::id) if it has written to the document, and dials its links anew.
+    ///
+    /// # Errors
+    /// [`SetAsideError`]; nothing has changed but perhaps the id.
+    pub async fn set_aside(&self, name: &str) -> Result<Self, SetAsideError> {
+        let aside = DocumentId::new(name).map_err(SetAsideError::Name)?;
+        let (document, id) = (self.id.clone(), aside.clone());
+        let set = self.replica.ask(|reply| Command::Call { document, call: Call::SetAside { aside, reply } }).await?;
+        set.map_err(SetAsideError::Refused)?;
+        Ok(Self { id, replica: self.replica.clone() })
+    }
+
     /// Waits until the document here covers `version`, durably.
     ///
     /// After a [`WatchEvent::Reissued`](crate::WatchEvent::Reissued) a version from before may never be covered: take a new one.
@@ -136,6 +157,21 @@ pub enum DocumentError {
     /// A limit of this replica: see the error.
     #[error(transparent)]
     Open(crdt_sync::OpenError),
+    /// The replica is closed.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+/// Why a document could not be set aside. All documents are as they were.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SetAsideError {
+    /// The caller's: no document can have this name.
+    #[error(transparent)]
+    Name(DocumentIdError),
+    /// The caller's, or a limit of this replica: see the error.
+    #[error(transparent)]
+    Refused(crdt_sync::SetAsideError),
     /// The replica is closed.
     #[error(transparent)]
     Closed(#[from] Closed),

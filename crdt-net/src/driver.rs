@@ -237,7 +237,7 @@ impl Driver {
                         self.take_loaded(&document, stored)?;
                     }
                 }
-                Done::Renewed(replica) => self.take_renewed(replica),
+                Done::Renewed(replica) => self.take_renewed(replica)?,
                 Done::Recalled(stored) => self.reissue(stored),
                 Done::All => return Ok(ControlFlow::Break(())),
             },
@@ -267,7 +267,8 @@ impl Driver {
     /// Tells whether more may be taken in that has to wait for the store.
     fn has_room(&self) -> bool {
         let waiting = self.endpoint.requested_bytes();
-        (waiting == 0 || waiting < self.waiting_bytes_max) && self.answers.len() + self.calls.len() < ANSWERS_MAX
+        let callers = self.answers.len() + self.calls.len() + self.disputes.callers();
+        (waiting == 0 || waiting < self.waiting_bytes_max) && callers < ANSWERS_MAX
     }
 
     /// Does what a handle asks. Callers that have gone are not missed.

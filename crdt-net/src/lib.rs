@@ -68,7 +68,7 @@ pub use crdt_sync::{Accept, Config, DocumentId, DocumentIdError, LinkId, Source}
 
 pub use clock::WallClock;
 pub use dial::TargetError;
-pub use document::{DocumentError, DocumentHandle, TransactError};
+pub use document::{DocumentError, DocumentHandle, SetAsideError, TransactError};
 pub use options::{Durability, Options, Storage};
 pub use replica::{BackupError, Closed, ConnectError, ListenError, OpenError, Replica};
 pub use status::{Direction, LinkStatus, Status, StorageStatus, Totals};

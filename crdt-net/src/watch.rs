@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crdt_core::{Changes, ReplicaId};
+use crdt_core::{Changes, Digest, Dot, ReplicaId};
 use crdt_sync::{DocumentId, Source};
 use futures_util::Stream;
 use tokio::sync::{mpsc, watch};
@@ -46,6 +46,27 @@ pub enum WatchEvent {
         heir: ReplicaId,
         /// How many there are.
         transactions: u64,
+    },
+    /// Two writers have used one replica id, and the document does not sync with a peer that holds the other history. If one
+    /// of the two is here or there, it gives way by itself, and [`Reissued`](Self::Reissued) follows at its end. If it stays so,
+    /// [`set_aside`](crate::DocumentHandle::set_aside) is the way out.
+    IdentityConflict {
+        /// What both have written, or what a peer shows of ours that was never written here.
+        dot: Dot,
+    },
+    /// A peer has other content at the same version: one of the two is damaged, or two writers have used one replica id, long
+    /// ago. [`set_aside`](crate::DocumentHandle::set_aside) takes over what the peer holds.
+    Diverged {
+        /// The digest here.
+        ours: Digest,
+        /// The digest there.
+        theirs: Digest,
+    },
+    /// All that was here is in another document, and this one takes over what peers hold:
+    /// [`set_aside`](crate::DocumentHandle::set_aside). What that changes comes as [`Changed`](Self::Changed).
+    SetAside {
+        /// Where it is now.
+        aside: DocumentId,
     },
     /// Changes were left out because this reader was too slow. Read a snapshot; what comes
     /// after it is delivered again.
@@ -190,7 +211,7 @@ mod tests {
             match event {
                 WatchEvent::Changed { .. } => changed += 1,
                 WatchEvent::Lagged => lagged += 1,
-                WatchEvent::Reissued { .. } => {}
+                event => panic!("nobody has published {event:?}"),
             }
         }
         (changed, lagged)

@@ -21,6 +21,7 @@ use crate::input::{Input, LinkId, Now, Ticket};
 use crate::output::{Output, Stored};
 use crate::session::{Context, Session};
 
+mod aside;
 mod dispute;
 mod durable;
 mod incoming;
@@ -33,6 +34,7 @@ mod recency;
 mod residency;
 mod resident;
 
+pub use aside::SetAsideError;
 use dispute::Dispute;
 pub use dispute::DisputeError;
 use durable::Requested;
@@ -325,6 +327,13 @@ impl Endpoint {
         if let Some(status) = self.session(link).map(Box::new) {
             self.outputs.push_back(Output::Close { link, reason, status });
             self.handle_link_down(link);
+        }
+    }
+
+    /// Tells every peer to dial anew: what they are known to have may not be what it was.
+    fn restart_links(&mut self) {
+        for link in self.links() {
+            self.close(link, CloseReason::Renewed);
         }
     }
 

@@ -51,7 +51,9 @@ pub enum Event {
         /// Which document.
         document: DocumentId,
     },
-    /// Equal versions with different content: a fault in one of the two stores or programs.
+    /// Equal versions with different content: a fault in one of the two stores or programs, or one identity with two
+    /// writers whose logs were too short to show it. [`Endpoint::set_aside`](crate::Endpoint::set_aside) takes over what the
+    /// peer holds.
     Diverged {
         /// The link to the peer.
         link: LinkId,
@@ -63,6 +65,9 @@ pub enum Event {
         theirs: Digest,
     },
     /// Two writers have used one identity in this document. It no longer syncs on this link.
+    ///
+    /// If one of them is an end of the link it gives way by itself ([`Reissued`](Self::Reissued)). If it stays so,
+    /// [`Endpoint::set_aside`](crate::Endpoint::set_aside) is the way out.
     IdentityConflict {
         /// The link to the peer.
         link: LinkId,
@@ -82,6 +87,14 @@ pub enum Event {
         heir: ReplicaId,
         /// How many transactions.
         transactions: u64,
+    },
+    /// All that was in a document is in another one, and it takes over what peers hold: see
+    /// [`Endpoint::set_aside`](crate::Endpoint::set_aside).
+    SetAside {
+        /// Which document.
+        document: DocumentId,
+        /// Where it is now.
+        aside: DocumentId,
     },
     /// A document does not sync on this link, because one end cannot take it.
     Refused {

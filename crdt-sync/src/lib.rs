@@ -95,7 +95,7 @@ mod session;
 pub use close::CloseReason;
 pub use config::{Accept, Config};
 pub use document_id::{DocumentId, DocumentIdError};
-pub use endpoint::{DisputeError, Endpoint};
+pub use endpoint::{DisputeError, Endpoint, SetAsideError};
 pub use error::{OpenError, TransactError};
 pub use event::{Event, Refusal, SessionStatus, Source};
 pub use footprint::{DocumentFootprint, Footprint, LinkFootprint};

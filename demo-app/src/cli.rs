@@ -95,6 +95,7 @@ enum Command {
     Remove(edit::RemoveArgs),
     Name(edit::NameArgs),
     Show(edit::ShowArgs),
+    SetAside(edit::SetAsideArgs),
     Log(look::LogArgs),
     Inspect(look::InspectArgs),
     Verify(keep::VerifyArgs),
@@ -149,8 +150,8 @@ impl Cli {
         let common = self.common;
         let Some(command) = self.command else {
             if common.data.is_some() || common.cart.is_some() {
-                let complaint = "say what to do with the carts: add, take, remove, name, show, log, inspect, verify, \
-                                 backup, restore, serve, sync, or replay";
+                let complaint = "say what to do with the carts: add, take, remove, name, show, set-aside, log, inspect, \
+                                 verify, backup, restore, serve, sync, or replay";
                 Self::command().error(ErrorKind::MissingSubcommand, complaint).exit();
             }
             return self.demo.run(common.json, ui);
@@ -170,6 +171,7 @@ impl Cli {
             Command::Remove(args) => args.run(&common.one_cart("remove"), ui),
             Command::Name(args) => args.run(&common.one_cart("name"), ui),
             Command::Show(args) => args.run(&common.one_cart("show"), ui),
+            Command::SetAside(args) => args.run(&common.one_cart("set-aside"), ui),
             Command::Log(args) => args.run(&common.one_cart("log"), ui),
             Command::Inspect(args) => args.run(&common.all_carts("inspect"), ui),
             Command::Verify(args) => args.run(&common.all_carts("verify"), ui),

@@ -168,6 +168,47 @@ fn a_branch_under_another_id_is_what_it_would_have_been_under_that_id_from_the_f
     assert!(renamed_counts > cases / 2);
 }
 
+/// What a document is as one of its own: the same to the eye, to its writers a stranger.
+#[test]
+fn a_detached_document_shows_the_same_and_has_no_writer_in_common() {
+    let cases = from_env("CRDT_LAW_CASES").unwrap_or(20_000) / 10;
+    for seed in 0..cases {
+        let mut choices = Choices::new(seed);
+        let Lives { first, second, mut other, mut clock, .. } = Lives::lead(&mut choices);
+        let here = first.snapshot();
+        let detached = here.detached();
+        assert_eq!(Snapshot::decode(&detached.encode()).expect("canonical, with the right digest"), detached);
+        assert_eq!(Shown::from(View::of(detached.root())), shown(&first), "seed {seed}");
+        let counters = |snapshot: &Snapshot| snapshot.version().iter().map(|(_, counter)| counter).collect::<Vec<_>>();
+        let sorted = |mut counters: Vec<u64>| {
+            counters.sort_unstable();
+            counters
+        };
+        assert_eq!(sorted(counters(&detached)), sorted(counters(&here)));
+        for (replica, _) in here.version().iter() {
+            assert_eq!(detached.version().counter(replica), 0, "seed {seed}");
+        }
+
+        // Equal ones have become equal; any others do not meet, even with one version.
+        let again = Document::from_snapshot(HEIR, Snapshot::decode(&here.encode()).expect("canonical"));
+        assert_eq!(again.snapshot().detached(), detached);
+        if second.frontier() != first.frontier() {
+            let there = second.snapshot().detached();
+            assert!(there.version().iter().all(|(replica, _)| detached.version().counter(replica) == 0));
+        }
+
+        // It can be written to, and merged with what it was made of.
+        let mut document = Document::from_snapshot(HEIR, detached);
+        let merged = document.merge(&here).map(|_| shown(&document));
+        let sum = |shown: &Shown| shown.counters.values().sum::<i128>();
+        assert_eq!(sum(&merged.expect("strangers")), 2 * sum(&shown(&first)), "seed {seed}");
+        clock.write(&mut [&mut document], &draw(&mut choices));
+        other.merge(&document.snapshot()).expect("honest");
+        document.merge(&other.snapshot()).expect("honest");
+        assert!(document == other, "seed {seed}");
+    }
+}
+
 fn exchange(documents: &mut [&mut Document; 3], a: usize, b: usize) {
     let (from_a, from_b) = (documents[a].snapshot(), documents[b].snapshot());
     documents[a].merge(&from_b).expect("the histories are told apart by now");

@@ -10,18 +10,19 @@
 //! here, and put behind what comes: both go through one queue, in order.
 //!
 //! One dispute at a time: each may need another id first, which settles that for all. A document is disputed once until
-//! that is answered, so no more wait than there are documents. What cannot be settled is for the log; the
-//! document then goes on as it is, and not with that peer.
+//! that is answered, so no more wait than there are documents. What cannot be settled is for the log and for those who
+//! watch the document; it then goes on as it is, and not with that peer, until somebody sets it aside. That may need
+//! another id first as well.
 
 use std::collections::VecDeque;
 
 use crdt_core::{ReplicaId, Snapshot};
 use crdt_store::StoreError;
-use crdt_sync::{DisputeError, DocumentId, Stored, Write};
+use crdt_sync::{DisputeError, DocumentId, SetAsideError, Stored, Write};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::Driver;
+use super::{Call, Driver, Reply};
 
 /// How many ids a replica takes before it stays with the last one until it is opened again: each is kept for good, and
 /// peers that lie can ask for any number.
@@ -54,6 +55,8 @@ pub(super) struct Disputes {
     waiting: VecDeque<Dispute>,
     /// What was written to the first of these since the store was asked for it; `None` if it was not.
     since: Option<Vec<Write>>,
+    /// Callers whose documents can be set aside under another id.
+    asides: Vec<(DocumentId, Call)>,
     /// How many transactions go by another id since the replica was opened.
     pub(super) reissued: u64,
 }
@@ -66,6 +69,7 @@ impl Disputes {
             renewals: 0,
             waiting: VecDeque::new(),
             since: None,
+            asides: Vec::new(),
             reissued: 0,
         }
     }
@@ -75,13 +79,19 @@ impl Disputes {
         self.replica.subscribe()
     }
 
-    /// Takes note that the replica cannot stay with its id.
-    pub(super) fn need_renewal(&mut self) {
+    /// Takes note that the replica cannot stay with its id; false if it has to.
+    pub(super) fn need_renewal(&mut self) -> bool {
         if self.renewals >= RENEWALS_MAX {
             error!("this id is used by others, as were many before: it is kept until the replica is opened again");
         } else if self.renewal == Renewal::NotNeeded {
             self.renewal = Renewal::Needed;
         }
+        self.renewal != Renewal::NotNeeded
+    }
+
+    /// Returns how many callers wait for another id.
+    pub(super) fn callers(&self) -> usize {
+        self.asides.len()
     }
 
     pub(super) fn push(&mut self, dispute: Dispute) {
@@ -119,7 +129,7 @@ impl Driver {
         self.disputes.renewal = Renewal::UnderWay;
         let is_durable = self.persist.renew(replica)?;
         if is_durable {
-            self.take_renewed(replica);
+            self.take_renewed(replica)?;
         } else {
             self.is_urgent = true;
         }
@@ -127,13 +137,41 @@ impl Driver {
     }
 
     /// Takes in that the store goes by another id, durably.
-    pub(super) fn take_renewed(&mut self, replica: ReplicaId) {
+    pub(super) fn take_renewed(&mut self, replica: ReplicaId) -> Result<(), StoreError> {
         let former = self.replica();
         self.disputes.renewal = Renewal::NotNeeded;
         self.disputes.renewals += 1;
         self.endpoint.renew(self.clock.now(), replica);
         self.disputes.replica.send_replace(replica);
         warn!(%former, %replica, "another writer has used our id: this replica goes by another one");
+        for (document, call) in std::mem::take(&mut self.disputes.asides) {
+            self.call(document, call)?;
+        }
+        Ok(())
+    }
+
+    /// Sets a document aside that is in memory, under another id if need be.
+    pub(super) fn set_aside(
+        &mut self,
+        document: &DocumentId,
+        aside: DocumentId,
+        reply: Reply<Result<(), SetAsideError>>,
+    ) {
+        match self.endpoint.set_aside(self.clock.now(), document, &aside) {
+            Ok(()) => {
+                self.watchers.stir();
+                let answer = Box::new(move || {
+                    let _ = reply.send(Ok(()));
+                });
+                self.answers.push(self.endpoint.requested(), answer);
+            }
+            Err(SetAsideError::NotRenewed { .. }) if self.disputes.need_renewal() => {
+                self.disputes.asides.push((document.clone(), Call::SetAside { aside, reply }));
+            }
+            Err(error) => {
+                let _ = reply.send(Err(error));
+            }
+        }
     }
 
     fn start_dispute(&mut self) -> Result<bool, StoreError> {
@@ -169,8 +207,7 @@ impl Driver {
             // What has come of it comes as an event.
             Ok(()) => {}
             Err(DisputeError::NotRenewed { .. }) => {
-                self.disputes.need_renewal();
-                if self.disputes.renewal != Renewal::NotNeeded {
+                if self.disputes.need_renewal() {
                     self.disputes.waiting.push_front(dispute);
                     return;
                 }
@@ -197,11 +234,9 @@ mod tests {
     fn so_many_ids_are_taken_and_no_more() {
         let mut disputes = Disputes::new(ReplicaId::from_u128(1));
         disputes.renewals = RENEWALS_MAX - 1;
-        disputes.need_renewal();
-        assert_eq!(disputes.renewal, Renewal::Needed, "the last");
+        assert!(disputes.need_renewal(), "the last");
         (disputes.renewal, disputes.renewals) = (Renewal::NotNeeded, RENEWALS_MAX);
-        disputes.need_renewal();
-        assert_eq!(disputes.renewal, Renewal::NotNeeded);
+        assert!(!disputes.need_renewal());
     }
 
     #[test]

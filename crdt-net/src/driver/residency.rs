@@ -13,7 +13,7 @@ use std::sync::Weak;
 
 use crdt_core::Snapshot;
 use crdt_store::StoreError;
-use crdt_sync::{DocumentId, Stored};
+use crdt_sync::{DocumentId, SetAsideError, Stored};
 
 use super::{Command, Driver, Edit, Edited, Reply};
 
@@ -27,6 +27,8 @@ pub(crate) enum Call {
     },
     /// Take a snapshot.
     Snapshot { reply: Reply<Snapshot> },
+    /// Move everything into another document.
+    SetAside { aside: DocumentId, reply: Reply<Result<(), SetAsideError>> },
 }
 
 impl Call {
@@ -35,6 +37,7 @@ impl Call {
         match self {
             Self::Transact { caller, .. } => caller.strong_count() == 0,
             Self::Snapshot { reply } => reply.is_closed(),
+            Self::SetAside { reply, .. } => reply.is_closed(),
         }
     }
 }
@@ -161,6 +164,7 @@ impl Driver {
                 let snapshot = self.endpoint.document(document).map_or_else(Snapshot::empty, |open| open.snapshot());
                 let _ = reply.send(snapshot);
             }
+            Call::SetAside { aside, reply } => self.set_aside(document, aside, reply),
         }
     }
 }

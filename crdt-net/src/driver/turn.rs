@@ -106,7 +106,9 @@ impl Driver {
             }
             Output::Load { document } => self.load(&document)?,
             Output::Rested { document, head } => self.persist.note_head(document, head)?,
-            Output::Renew => self.disputes.need_renewal(),
+            Output::Renew => {
+                self.disputes.need_renewal();
+            }
             Output::Disputed { document, replica, trail } => self.disputes.push(Dispute { document, replica, trail }),
             Output::Settled { document, replica } => self.persist.note_settled(document, replica)?,
             Output::Transmit { link, bytes } => self.transmit(link, bytes),
@@ -175,6 +177,7 @@ impl Driver {
             }
             Event::IdentityConflict { link, document, dot } => {
                 warn!(link = link.0, %document, %dot, "two writers have used one replica id");
+                self.watchers.publish(&document, &WatchEvent::IdentityConflict { dot });
             }
             Event::Reissued { document, replica, heir, transactions } => {
                 warn!(%document, %replica, %heir, transactions, "what was written here goes by another id");
@@ -183,6 +186,11 @@ impl Driver {
             }
             Event::Diverged { link, document, ours, theirs } => {
                 warn!(link = link.0, %document, %ours, %theirs, "equal versions with different content");
+                self.watchers.publish(&document, &WatchEvent::Diverged { ours, theirs });
+            }
+            Event::SetAside { document, aside } => {
+                warn!(%document, %aside, "set aside, to take over what peers hold");
+                self.watchers.publish(&document, &WatchEvent::SetAside { aside });
             }
             Event::Refused { link, document, reason } => {
                 warn!(link = link.0, %document, ?reason, "the document does not sync");

@@ -1,7 +1,7 @@
 //! One id, two replicas: found out at first contact, repaired, and nothing lost.
 
 use crdt_core::{EditError, ReplicaId};
-use crdt_net::{DocumentHandle, MemoryStore, Options, Replica, Status, TransactError, WatchEvent};
+use crdt_net::{DocumentHandle, MemoryStore, Options, Replica, SetAsideError, Status, TransactError, WatchEvent};
 use crdt_store::Store;
 
 use crate::support::{converge, listen, until, within};
@@ -111,7 +111,8 @@ async fn meet_and_lose_nothing(stores: [MemoryStore; 2], common: usize, dialler:
                 assert_eq!((replica, heir, transactions), (ONE_ID, ids[renewed], own));
                 break;
             }
-            event => assert!(matches!(event, WatchEvent::Changed { .. }), "{event:?}"),
+            WatchEvent::Changed { .. } | WatchEvent::IdentityConflict { .. } => {}
+            event => panic!("{event:?}"),
         }
     }
 
@@ -215,4 +216,51 @@ async fn documents_at_rest_and_many_at_once_are_settled_too() {
         converge(&[&here, &there]).await;
         assert_eq!(elements(&here).await.len(), 2);
     }
+}
+
+/// Both lives have told others of what they did, and are gone.
+#[tokio::test]
+async fn what_nobody_can_settle_is_told_and_goes_on_once_it_is_set_aside() {
+    let original = MemoryStore::new();
+    let first = open(&original).await;
+    write(&first.document("d").await.unwrap(), "common").await;
+    within(first.close()).await;
+    let stores = [copy(&original), original];
+    let mut servers = Vec::new();
+    for (number, store) in stores.iter().enumerate() {
+        let (life, server) = (open(store).await, Replica::open(Options::default()).await.unwrap());
+        let (here, there) = (life.document("d").await.unwrap(), server.document("d").await.unwrap());
+        write(&here, &format!("life {number}")).await;
+        life.connect(&listen(&server).await).await.unwrap();
+        converge(&[&here, &there]).await;
+        within(life.close()).await;
+        write(&there, &format!("server {number}")).await;
+        servers.push((server, there));
+    }
+    let [(one, here), (other, there)] = &servers[..] else { panic!("two") };
+    let mut watch = here.watch().await.unwrap();
+    one.connect(&listen(other).await).await.unwrap();
+    while !matches!(within(watch.next()).await.unwrap(), WatchEvent::IdentityConflict { .. }) {}
+
+    let (before, id) = (here.snapshot().await.unwrap(), one.id());
+    assert!(matches!(here.set_aside("d").await, Err(SetAsideError::Refused(_))));
+    assert!(matches!(here.set_aside("").await, Err(SetAsideError::Name(_))));
+    assert_eq!((here.snapshot().await.unwrap(), one.id()), (before.clone(), id));
+
+    let aside = within(here.set_aside("d of one")).await.unwrap();
+    assert_eq!(aside.id().as_str(), "d of one");
+    assert_eq!(aside.snapshot().await.unwrap(), before.detached());
+    assert_ne!(one.id(), id);
+    while !matches!(within(watch.next()).await.unwrap(), WatchEvent::SetAside { .. }) {}
+    let copied = other.document("d of one").await.unwrap();
+    converge(&[here, there]).await;
+    converge(&[&aside, &copied]).await;
+    assert_eq!(elements(here).await, elements(there).await);
+    assert_eq!(elements(here).await.len(), 3);
+    assert_eq!(elements(&copied).await.len(), 3);
+    write(here, "after").await;
+    write(&aside, "after").await;
+    converge(&[here, there]).await;
+    converge(&[&aside, &copied]).await;
+    assert!(matches!(aside.set_aside("d").await, Err(SetAsideError::Refused(_))), "it holds something");
 }

@@ -23,7 +23,7 @@
 //! twice rather than not at all.
 //!
 //! A document in which nobody remembers that is left as it is, under the old id, and every peer that shows more of it is
-//! refused, as if the id were still our own: taken in, theirs would cover ours.
+//! refused, as if the id were still our own: taken in, theirs would cover ours. It can be [set aside](Endpoint::set_aside).
 //!
 //! What is not settled when a process ends must be settled by the next: the store keeps which ids were left because others
 //! used them, and in which documents that is settled ([`Output::Settled`]).
@@ -34,8 +34,8 @@
 //! Deliberately absent:
 //!
 //! - Taking back what third parties have got of the branch under the old name before anybody noticed. They report
-//!   the conflict for that document, as everybody did before. So it may be when both have spread, or when a process that was
-//!   started again takes it that all it had written before has.
+//!   the conflict for that document, as everybody did before, until they [set it aside](Endpoint::set_aside). So it may be
+//!   when both have spread, or when a process that was started again takes it that all it had written before has.
 //! - A process that is copied as it runs, with its memory: both copies have one incarnation, and take each other for
 //!   themselves.
 
@@ -67,7 +67,7 @@ pub enum DisputeError {
         replica: ReplicaId,
     },
     /// Neither the store nor the peer remembers a moment at which both histories were one: the logs were cut
-    /// above it. Take the data over by hand: export what is here, and import it into a new store.
+    /// above it. [Set the document aside](Endpoint::set_aside) here or there.
     #[error("nobody remembers where the two histories have parted")]
     NoCommonPast,
     /// The other writer gives its transactions another name, and we keep ours.
@@ -246,12 +246,6 @@ impl Endpoint {
         if let Some(open) = self.documents.at_mut(index).filter(|open| open.counter(replica) > 0) {
             open.write_as(replica, spread);
             self.unsettled.insert((index, replica));
-        }
-    }
-
-    fn restart_links(&mut self) {
-        for link in self.links() {
-            self.close(link, CloseReason::Renewed);
         }
     }
 }

@@ -293,8 +293,8 @@ fn who_ends_a_document_before_it_was_offered_is_told_all_the_same() {
     }
 }
 
-#[test]
-fn a_conflict_that_nobody_remembers_the_cause_of_stays_reported_and_harms_nothing() {
+/// Two lives whose logs do not reach back to where they part; the second has met a replica (0) that knows the first (1).
+pub(crate) fn nobody_remembers() -> (Network, usize) {
     let mut network = Network::with_config(2, || {
         let mut config = Config::default();
         config.log_bytes_max = 0;
@@ -314,13 +314,19 @@ fn a_conflict_that_nobody_remembers_the_cause_of_stays_reported_and_harms_nothin
     let before = (network.elements(0, "d"), network.elements(restored, "d"));
     meet(&mut network, restored, 0);
     assert_eq!((network.elements(0, "d"), network.elements(restored, "d")), before);
+    (network, restored)
+}
+
+#[test]
+fn a_conflict_that_nobody_remembers_the_cause_of_stays_reported_and_harms_nothing() {
+    let (network, restored) = nobody_remembers();
     let is_conflict =
         |event: &&Event| matches!(event, Event::IdentityConflict { document, .. } if *document == id("d"));
     assert!(network.nodes[restored].events.iter().filter(is_conflict).count() > 0);
 }
 
 /// Splitmix64.
-fn draw(state: &mut u64, bound: usize) -> usize {
+pub(crate) fn draw(state: &mut u64, bound: usize) -> usize {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut bits = *state;
     bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -3,6 +3,7 @@
 
 mod network;
 
+mod aside;
 mod catching_up;
 mod credit;
 mod dispute;

@@ -280,6 +280,15 @@ impl Network {
         true
     }
 
+    /// Lets a node go by another id, as a driver does that its store has told it.
+    pub(crate) fn renew(&mut self, node: usize) {
+        self.ids += 1;
+        let Node { endpoint, disputed, .. } = &mut self.nodes[node];
+        disputed.push(endpoint.replica());
+        endpoint.renew(self.now, replica(self.ids));
+        self.drain(node);
+    }
+
     /// Puts a document to rest.
     pub(crate) fn rest(&mut self, node: usize, document: &str) -> bool {
         let is_at_rest = self.nodes[node].endpoint.rest(self.now, &id(document));

@@ -1,4 +1,4 @@
-//! `cart add`, `take`, `remove`, `name` and `show`: one cart in a folder.
+//! `cart add`, `take`, `remove`, `name`, `show` and `set-aside`: one cart in a folder.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -58,6 +58,17 @@ pub(crate) struct NameArgs {
 /// Shows the cart, and what is in conflict.
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {}
+
+/// Moves all that is in the cart into a new one, and lets the next sync fill it with what others hold.
+///
+/// For a cart that does not come together with that of others, because two replicas have used one identity
+/// and both have told others: this side gives way, and nothing is lost.
+#[derive(Debug, Args)]
+pub(crate) struct SetAsideArgs {
+    /// The new cart.
+    #[arg(value_name = "NAME", value_parser = named)]
+    aside: String,
+}
 
 impl AddArgs {
     pub(crate) fn run(self, place: &Place, ui: &mut Ui) -> Result<bool, CommandError> {
@@ -125,6 +136,22 @@ impl ShowArgs {
             ui.json(&Shown { cart: &place.cart, name, conflicts, items: &cart.items });
         } else {
             show(place, ui, &cart);
+        }
+        Ok(true)
+    }
+}
+
+impl SetAsideArgs {
+    pub(crate) fn run(self, place: &Place, ui: &mut Ui) -> Result<bool, CommandError> {
+        let mut notice = |renewed| note_renewed(&renewed);
+        let moved = block_on(edit::set_aside(&place.folder, &place.cart, &self.aside, &mut notice))??;
+        if place.json {
+            ui.json(&json!({"cart": place.cart, "aside": self.aside, "items": moved.items}));
+        } else {
+            let (cart, aside) = (&place.cart, &self.aside);
+            ui.line(format_args!(
+                "what was in {cart} is in {aside} now; {cart} takes over what others hold at the next sync"
+            ));
         }
         Ok(true)
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::look::short;
 use crate::cli::{CommandError, Place, block_on, note_renewed};
-use crate::ui::{GOOD, Ui, styled};
+use crate::ui::{BAD, GOOD, Ui, styled};
 
 /// Keeps the folder's replica up for others to reach, and says what comes.
 ///
@@ -82,6 +82,12 @@ fn sentence(news: &News<'_>) -> String {
             let rivals = if *names > 1 { format!(", in conflict with {} more", names - 1) } else { String::new() };
             format!("{document}: the name is {}{rivals}{}", name.as_deref().unwrap_or("gone"), by(*from))
         }
+        News::Conflict { document } => {
+            let bad = styled(BAD, "conflict:");
+            format!(
+                "{bad} {document} does not come together with a peer's: somebody's identity was used twice. If it stays so, `cart set-aside` here or there"
+            )
+        }
         _ => String::new(),
     }
 }
@@ -115,6 +121,7 @@ fn object(news: &News<'_>) -> Value {
         News::Name { document, name, names, from } => json!({
             "event": "name", "cart": document.as_str(), "name": name, "names": names, "from": sender(*from),
         }),
+        News::Conflict { document } => json!({"event": "conflict", "cart": document.as_str()}),
         _ => json!({"event": "other"}),
     }
 }

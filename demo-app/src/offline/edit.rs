@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use crdt_core::EditError;
-use crdt_net::{Closed, DocumentError, DocumentHandle, Replica, TransactError};
+use crdt_net::{Closed, DocumentError, DocumentHandle, Replica, SetAsideError, TransactError};
 use thiserror::Error;
 
 use crate::cart::{self, Cart, TakeError};
@@ -72,6 +72,9 @@ pub enum CartError {
     /// The change is impossible: a name is too long, or a sum too large. Nothing has changed.
     #[error("the change is impossible: {0}")]
     Edit(#[from] EditError),
+    /// The cart cannot be set aside. Nothing has changed.
+    #[error("the cart cannot be set aside: {0}")]
+    Aside(#[from] SetAsideError),
     /// The store failed; whether the change is durable shows when the folder is opened again.
     #[error("the store has failed")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -107,6 +110,23 @@ pub async fn edit(folder: &Path, cart: &str, edit: Edit, notice: &mut dyn FnMut(
 /// [`CartError`].
 pub async fn read(folder: &Path, cart: &str, notice: &mut dyn FnMut(Renewed)) -> Result<Cart, CartError> {
     in_cart(folder::open(folder).await?, cart, notice, read_now).await
+}
+
+/// Moves all that is in a cart into a new one, durably, and returns it. The cart is empty until others are met, and takes over
+/// what they hold.
+///
+/// # Errors
+/// [`CartError`].
+pub async fn set_aside(
+    folder: &Path,
+    cart: &str,
+    aside: &str,
+    notice: &mut dyn FnMut(Renewed),
+) -> Result<Cart, CartError> {
+    in_cart(folder::open(folder).await?, cart, notice, async |document: &DocumentHandle| {
+        read_now(&document.set_aside(aside).await?).await
+    })
+    .await
 }
 
 /// Works on a cart of an open replica, and closes it whatever comes of that.

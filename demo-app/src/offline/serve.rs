@@ -62,6 +62,12 @@ pub enum News<'a> {
         /// What it holds now.
         cart: Cart,
     },
+    /// A cart does not come together with that of a peer: somebody's identity was used twice. If it stays so, one of the two is
+    /// to be [set aside](crate::offline::edit::set_aside).
+    Conflict {
+        /// Its document.
+        document: &'a DocumentId,
+    },
     /// The quantity of an item has changed.
     Item {
         /// In which cart.
@@ -238,10 +244,13 @@ impl Server {
         event: WatchEvent,
         tell: &mut dyn FnMut(News<'_>),
     ) -> Result<(), ServeError> {
-        let is_first = self.untold.remove(document);
         match event {
-            WatchEvent::Changed { source, changes } if !is_first => {
+            WatchEvent::Changed { source, changes } if !self.untold.remove(document) => {
                 changes.iter().filter_map(|change| news(document, change, source)).for_each(tell);
+                Ok(())
+            }
+            WatchEvent::IdentityConflict { .. } | WatchEvent::Diverged { .. } => {
+                tell(News::Conflict { document });
                 Ok(())
             }
             // Also what is not known yet: the whole cart is never wrong.

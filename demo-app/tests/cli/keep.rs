@@ -1,4 +1,4 @@
-//! Beneath the carts, and a folder as a whole: log, inspect, verify, backup, restore, copies.
+//! Beneath the carts, and a folder as a whole: log, inspect, verify, backup, restore, copies, carts set aside.
 
 use std::fs;
 
@@ -115,4 +115,25 @@ fn a_copied_folder_is_told_from_the_one_it_was_copied_from() {
     assert!(found["renewed"].is_string(), "{found}");
     assert_eq!(found["former"], json!([original.json()["replica"]]));
     assert_eq!((original.stderr.as_str(), &original.json()["former"]), ("", &json!([])));
+}
+
+#[test]
+fn a_cart_that_is_set_aside_goes_on_under_the_new_name() {
+    let data = folder("aside").join("data");
+    cart_in(&data, "set-aside before").refused("holds no carts");
+    cart_in(&data, "add apple 2").ended(0);
+    cart_in(&data, "--cart other add plum").ended(0);
+    cart_in(&data, "set-aside other").refused("there is a document of that name already");
+    let former = cart_in(&data, "inspect --json").ended(0).json()["replica"].clone();
+    let moved = cart_in(&data, "set-aside before --json").ended(0).json();
+    assert_eq!(moved, json!({"cart": "cart", "aside": "before", "items": {"apple": 2}}));
+    assert_eq!(cart_in(&data, "show --json").ended(0).json()["items"], json!({}));
+    assert_eq!(cart_in(&data, "--cart before show --json").ended(0).json()["items"], json!({"apple": 2}));
+    let found = cart_in(&data, "inspect --json").ended(0).json();
+    assert_eq!(found["former"], json!([former]), "others may have its transactions in the cart");
+
+    cart_in(&data, "add pear").ended(0);
+    let said = cart_in(&data, "set-aside once-more").ended(0).stdout;
+    assert!(said.contains("what was in cart is in once-more now"), "{said}");
+    cart_in(&data, "verify").ended(0);
 }

@@ -1,8 +1,9 @@
 //! A replica on disk in a process of its own, for tests that kill it, race it and copy what it leaves.
 //!
-//! `replica FOLDER` opens the folder and obeys lines on standard input: `listen`, `connect URL`,
-//! `write COUNT PREFIX`, `hold COUNT` (wait until there are so many elements), `add`, `sum COUNT` (wait until so many are
-//! counted), `id`, `state`, `quit`. `replica FOLDER
+//! `replica FOLDER` opens the folder and obeys lines on standard input: `listen`, `connect URL`, `dispute URL` (connect, and
+//! wait until the document turns out not to sync),
+//! `write COUNT PREFIX`, `hold COUNT [DOCUMENT]` (wait until there are so many elements), `add`, `sum COUNT` (wait until so many are
+//! counted), `aside NAME` (set the document aside), `id`, `state`, `quit`. `replica FOLDER
 //! --write PREFIX` writes at once until it is killed, and with `--connect URL` syncs meanwhile. `replica FOLDER
 //! --steps PREFIX` does without threads what is to be killed at each system call: it opens the store and commits eight
 //! times. Every answer is a line on standard output; what is `acked` there is durable.
@@ -14,7 +15,9 @@ use std::sync::Arc;
 
 use clap::Parser;
 use crdt_core::{Document, EditError};
-use crdt_net::{Continuity, DiskOpenError, DiskOptions, DocumentHandle, OpenError, Options, Replica, Storage};
+use crdt_net::{
+    Continuity, DiskOpenError, DiskOptions, DocumentHandle, OpenError, Options, Replica, Storage, WatchEvent,
+};
 use crdt_store::{DiskStore, Store};
 use crdt_tests::process::{DOCUMENT, ELEMENTS};
 use tokio::task::JoinSet;
@@ -107,12 +110,20 @@ async fn obey(replica: Replica, document: DocumentHandle) -> Result<(), Failure>
                 replica.connect(url).await?;
                 say(format_args!("connected"));
             }
+            ["dispute", url] => {
+                dispute(&replica, &document, url).await?;
+                say(format_args!("disputed"));
+            }
             ["write", count, prefix] => {
                 write(&document, count.parse()?, prefix, Say::Total).await?;
                 say(format_args!("written {count}"));
             }
             ["hold", count] => {
                 hold(&document, count.parse()?).await?;
+                say(format_args!("holds {count}"));
+            }
+            ["hold", count, name] => {
+                hold(&replica.document(name).await?, count.parse()?).await?;
                 say(format_args!("holds {count}"));
             }
             ["add"] => {
@@ -124,25 +135,36 @@ async fn obey(replica: Replica, document: DocumentHandle) -> Result<(), Failure>
                 sum(&document, count.parse()?).await?;
                 say(format_args!("counts {count}"));
             }
-            ["id"] => say(format_args!("id {}", replica.id())),
-            ["state"] => {
-                let snapshot = document.snapshot().await?;
-                let version = snapshot.version();
-                let transactions: u64 = version.iter().map(|(_, counter)| counter).sum();
-                let elements = snapshot.root().set(ELEMENTS).map_or(0, |set| set.len());
-                let frontier = snapshot.frontier().hash();
-                say(format_args!(
-                    "state {transactions} {} {elements} {frontier:016x} {}",
-                    version.iter().count(),
-                    snapshot.digest()
-                ));
+            ["aside", name] => {
+                let aside = document.set_aside(name).await?;
+                say(format_args!("aside {}", aside.snapshot().await?.root().set(ELEMENTS).map_or(0, |set| set.len())));
             }
+            ["id"] => say(format_args!("id {}", replica.id())),
+            ["state"] => tell_state(&document).await?,
             ["quit"] => break,
             _ => return Err(format!("{line:?} is no command").into()),
         }
     }
     replica.close().await;
     say(format_args!("closed"));
+    Ok(())
+}
+
+/// Connects, and waits until the document turns out not to sync.
+async fn dispute(replica: &Replica, document: &DocumentHandle, url: &str) -> Result<(), Failure> {
+    let mut watch = document.watch().await?;
+    replica.connect(url).await?;
+    while !matches!(watch.next().await.ok_or("the replica was closed")?, WatchEvent::IdentityConflict { .. }) {}
+    Ok(())
+}
+
+async fn tell_state(document: &DocumentHandle) -> Result<(), Failure> {
+    let snapshot = document.snapshot().await?;
+    let version = snapshot.version();
+    let transactions: u64 = version.iter().map(|(_, counter)| counter).sum();
+    let elements = snapshot.root().set(ELEMENTS).map_or(0, |set| set.len());
+    let (frontier, digest) = (snapshot.frontier().hash(), snapshot.digest());
+    say(format_args!("state {transactions} {} {elements} {frontier:016x} {digest}", version.iter().count()));
     Ok(())
 }
 

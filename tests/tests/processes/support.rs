@@ -56,8 +56,12 @@ pub(crate) struct Found {
 }
 
 pub(crate) fn look(folder: &Path) -> Found {
+    look_at(folder, DOCUMENT)
+}
+
+pub(crate) fn look_at(folder: &Path, document: &str) -> Found {
     let store = DiskStore::open(folder, DiskOptions::default()).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
-    let stored = store.load(DOCUMENT).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    let stored = store.load(document).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
     let document = stored.map_or_else(Snapshot::empty, |stored| folded(stored.snapshot, &stored.deltas));
     Found { replica: store.replica(), is_renewed: store.identity().renewed.is_some(), document }
 }

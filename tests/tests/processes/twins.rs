@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crdt_tests::process::Process;
 
-use crate::support::{Found, Scratch, copy, look, start};
+use crate::support::{Found, Scratch, copy, look, look_at, start};
 
 /// How much is written at a time.
 const WRITES: usize = 500;
@@ -68,6 +68,11 @@ fn close_and_compare(replicas: &mut [&mut Process], folders: &[PathBuf], element
     let bytes: BTreeSet<Vec<u8>> = found.iter().map(|found| found.document.encode()).collect();
     assert_eq!(bytes.len(), 1, "all folders hold the same bytes");
     found
+}
+
+/// Counts what was written under each of these prefixes.
+fn written_by(found: &Found, prefixes: [&str; 3]) -> [usize; 3] {
+    prefixes.map(|prefix| (0..WRITES).filter(|number| found.holds(&format!("{prefix}-{number}"))).count())
 }
 
 #[test]
@@ -158,4 +163,37 @@ fn a_store_and_its_copy_that_begin_with_the_same_have_both_counted() {
     let found = folders.map(|folder| look(&folder).document);
     assert_eq!(found[0].encode(), found[1].encode());
     assert_eq!(found[0].root().counter("n"), Some(all as i128));
+}
+
+/// Both have told somebody else before they are gone: nobody can give either another name.
+#[test]
+fn two_that_heard_of_one_twin_each_go_on_together_once_one_of_them_sets_that_aside() {
+    let scratch = Scratch::new("twins-spread");
+    let folders = twins(&scratch);
+    let servers = [scratch.join("server-0"), scratch.join("server-1")];
+    for (number, folder) in folders.iter().enumerate() {
+        let ((mut twin, _), (mut server, _)) = (open(folder), open(&servers[number]));
+        connect(&mut twin, &mut server);
+        twin.ask(&format!("write {WRITES} life-{number}"));
+        let all = format!("hold {}", 2 * WRITES);
+        server.ask(&all);
+        server.ask(&format!("write {WRITES} server-{number}"));
+        quit(&mut [&mut twin, &mut server]);
+    }
+    let ((mut one, _), (mut other, _)) = (open(&servers[0]), open(&servers[1]));
+    let other_url = url(&mut other);
+    assert_eq!(one.ask(&format!("dispute {other_url}")), "disputed");
+    assert_eq!(one.ask("aside before"), format!("aside {}", 3 * WRITES));
+    for (number, replica) in [&mut one, &mut other].into_iter().enumerate() {
+        replica.ask(&format!("hold {}", 3 * WRITES));
+        replica.ask(&format!("write 10 after-{number}"));
+    }
+    assert_eq!(other.ask(&format!("hold {} before", 3 * WRITES)), format!("holds {}", 3 * WRITES));
+    let found = close_and_compare(&mut [&mut one, &mut other], &servers, 3 * WRITES + 20);
+    assert_eq!(written_by(&found[0], ["common", "life-1", "server-1"]), [WRITES; 3]);
+
+    // What was set aside is on both disks, with all of the other history.
+    let aside = servers.map(|folder| look_at(&folder, "before"));
+    assert_eq!(aside[0].document.encode(), aside[1].document.encode());
+    assert_eq!(written_by(&aside[0], ["common", "life-0", "server-0"]), [WRITES; 3]);
 }

@@ -1,0 +1,262 @@
+//! Two histories under one id that nobody can put together: one of them is set aside, and nothing is lost.
+
+use std::collections::BTreeSet;
+
+use crdt_sync::{Config, Event, SetAsideError};
+
+use crate::dispute::{copy, draw, elements, meet, nobody_remembers, write};
+use crate::network::{Network, id, replica};
+
+/// Sets a document aside as a driver does.
+fn set_aside(network: &mut Network, node: usize, document: &str, aside: &str) {
+    let (document, aside, now) = (id(document), id(aside), network.now);
+    let attempt = |network: &mut Network| network.nodes[node].endpoint.set_aside(now, &document, &aside);
+    if let Err(SetAsideError::NotRenewed { replica }) = attempt(network) {
+        network.renew(node);
+        assert_ne!(network.nodes[node].endpoint.replica(), replica);
+        attempt(network).unwrap();
+    }
+    network.drain(node);
+    network.run();
+}
+
+fn held(network: &Network, node: usize, document: &str) -> BTreeSet<String> {
+    network.elements(node, document).into_iter().collect()
+}
+
+fn has_conflict(network: &Network, node: usize) -> bool {
+    network.nodes[node].events.iter().any(|event| matches!(event, Event::IdentityConflict { .. }))
+}
+
+/// Two lives (1 and the last) of one replica, each known to a third (0 and 2) before anybody has met both.
+fn both_have_spread() -> (Network, usize) {
+    let mut network = Network::new(3);
+    write(&mut network, 1, "common");
+    network.run();
+    let twin = copy(&mut network, 1);
+    write(&mut network, 1, "one");
+    write(&mut network, twin, "other");
+    meet(&mut network, 1, 0);
+    meet(&mut network, twin, 2);
+    network.write(0, "d", |tx| {
+        // It depends on a dot that has another content elsewhere.
+        assert!(tx.set("s").remove("one").unwrap());
+        tx.set("s").insert("instead of one").unwrap();
+        tx.counter("n").add(10).unwrap();
+    });
+    write(&mut network, 2, "beside other");
+    network.run();
+    (network, twin)
+}
+
+#[test]
+fn what_nobody_can_settle_goes_on_once_one_side_is_set_aside() {
+    let (mut network, twin) = both_have_spread();
+    meet(&mut network, 0, 2);
+    assert!(has_conflict(&network, 0), "it is reported");
+    assert_ne!(held(&network, 0, "d"), held(&network, 2, "d"), "and stays");
+
+    let before = network.snapshot(0, "d");
+    let was = network.nodes[0].endpoint.replica();
+    set_aside(&mut network, 0, "d", "d before");
+    assert_eq!(network.snapshot(0, "d before"), before.detached());
+    assert_ne!(network.nodes[0].endpoint.replica(), was, "peers may have its dots in the document");
+    assert!(held(&network, 0, "d").is_empty());
+
+    for _ in 0..3 {
+        for (one, other) in [(0, 2), (1, 2), (1, 0), (twin, 2), (twin, 0), (1, twin)] {
+            meet(&mut network, one, other);
+        }
+    }
+    // The first life was shown the other history, has given way, and what it wrote came by its own means.
+    let all = elements(&["common", "one", "other", "beside other"]);
+    for node in 0..4 {
+        assert_eq!(held(&network, node, "d"), all, "node {node}");
+        network.assert_converged_between("d", 0, node);
+        assert_eq!(held(&network, node, "d before"), elements(&["common", "instead of one"]), "node {node}");
+        network.assert_converged_between("d before", 0, node);
+    }
+    assert_eq!(network.snapshot(3, "d before").root().counter("n"), Some(12));
+
+    // Both documents take writes, under the new id.
+    write(&mut network, 0, "after");
+    network.insert(0, "d before", "after");
+    network.run();
+    network.restart(0, Config::default());
+    meet(&mut network, 0, 2);
+    assert!(held(&network, 2, "d").contains("after") && held(&network, 2, "d before").contains("after"));
+}
+
+#[test]
+fn watchers_see_the_old_content_go_and_come_elsewhere() {
+    let (mut network, _) = both_have_spread();
+    network.nodes[0].events.clear();
+    set_aside(&mut network, 0, "d", "d before");
+    let mut filled = BTreeSet::new();
+    let mut emptied = BTreeSet::new();
+    for event in &network.nodes[0].events {
+        if let Event::Changed { document, changes, .. } = event {
+            let paths = changes.iter().map(|change| format!("{change:?}"));
+            if *document == id("d") { emptied.extend(paths) } else { filled.extend(paths) }
+        }
+    }
+    assert!(!emptied.is_empty());
+    assert_eq!(emptied.len(), filled.len(), "{emptied:?} {filled:?}");
+    let told = Event::SetAside { document: id("d"), aside: id("d before") };
+    assert!(network.nodes[0].events.contains(&told));
+}
+
+#[test]
+fn a_conflict_that_nobody_remembers_the_cause_of_ends_too() {
+    let (mut network, restored) = nobody_remembers();
+    set_aside(&mut network, restored, "d", "d of the backup");
+    for (one, other) in [(restored, 0), (1, 0), (restored, 1)] {
+        meet(&mut network, one, other);
+    }
+    for node in 0..3 {
+        assert_eq!(held(&network, node, "d"), elements(&["common", "first life 0", "first life 1"]));
+        assert_eq!(held(&network, node, "d of the backup"), elements(&["common", "second life"]));
+    }
+}
+
+#[test]
+fn nothing_changes_if_it_cannot_be_set_aside() {
+    let mut network = Network::new(1);
+    write(&mut network, 0, "element");
+    network.insert(0, "e", "taken");
+    network.run();
+    let now = network.now;
+    let endpoint = &mut network.nodes[0].endpoint;
+    assert_eq!(endpoint.set_aside(now, &id("unknown"), &id("new")), Err(SetAsideError::Unknown));
+    assert_eq!(endpoint.set_aside(now, &id("d"), &id("d")), Err(SetAsideError::Taken));
+    assert_eq!(endpoint.set_aside(now, &id("d"), &id("e")), Err(SetAsideError::Taken));
+    let refused = endpoint.set_aside(now, &id("d"), &id("new"));
+    assert_eq!(refused, Err(SetAsideError::NotRenewed { replica: replica(1) }));
+    assert!(endpoint.rest(now, &id("d")));
+    assert_eq!(endpoint.set_aside(now, &id("d"), &id("new")), Err(SetAsideError::AtRest));
+    assert!(endpoint.head(&id("new")).is_none());
+    assert!(endpoint.poll_output().is_some_and(|output| matches!(output, crdt_sync::Output::Rested { .. })));
+    assert!(endpoint.poll_output().is_none());
+}
+
+/// A store that ends between the two writes holds all of it twice, never less than once.
+#[test]
+fn a_crash_in_the_middle_loses_nothing() {
+    let (mut network, _) = both_have_spread();
+    let before = held(&network, 0, "d");
+    network.renew(0);
+    network.nodes[0].persists = false;
+    let now = network.now;
+    network.nodes[0].endpoint.set_aside(now, &id("d"), &id("d before")).unwrap();
+    network.drain(0);
+    for durable in 0..=2 {
+        if durable > 0 {
+            assert!(network.persist_one(0));
+        }
+        let store = &network.nodes[0].store;
+        let elements = |name: &str| {
+            let state = &store.get(&id(name))?.snapshot;
+            Some(state.root().set("s")?.values().into_iter().map(|value| format!("{value:?}")).collect::<Vec<_>>())
+        };
+        let kept = elements("d before");
+        assert_eq!(kept.is_some(), durable >= 1);
+        assert_eq!(kept.is_some_and(|kept| kept.len() == before.len()), durable >= 1);
+    }
+    assert!(!network.persist_one(0));
+    assert!(network.nodes[0].store[&id("d")].snapshot.version().is_empty());
+}
+
+/// All pairs of the four.
+const PAIRS: [(usize, usize); 6] = [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)];
+
+/// A random story of four: two lives of one replica, 1 and 3, and those who know one of them each, 0 and 2.
+struct Story {
+    network: Network,
+    state: u64,
+    written: usize,
+}
+
+impl Story {
+    /// Leads to where nobody has met both lives yet.
+    fn begin(seed: u64) -> Self {
+        let mut network = Network::new(3);
+        network.processes = seed << 8;
+        let mut story = Self { network, state: seed.wrapping_mul(0x2545_f491_4f6c_dd1d), written: 0 };
+        story.write(1);
+        for _ in 0..story.draw(3) {
+            meet(&mut story.network, 0, 1);
+            let node = story.draw(2);
+            story.write(node);
+        }
+        let twin = copy(&mut story.network, 1);
+        for _ in 0..story.draw(12) {
+            match story.draw(4) {
+                0 => meet(&mut story.network, 0, 1),
+                1 => meet(&mut story.network, 2, twin),
+                _ => story.write_somewhere(),
+            }
+        }
+        story
+    }
+
+    fn draw(&mut self, bound: usize) -> usize {
+        draw(&mut self.state, bound)
+    }
+
+    fn write(&mut self, node: usize) {
+        self.written += 1;
+        write(&mut self.network, node, &self.written.to_string());
+        self.network.run();
+    }
+
+    fn write_somewhere(&mut self) {
+        let node = self.draw(4);
+        self.write(node);
+    }
+
+    /// All meet, in some order at first; whoever holds something else than the last nevertheless sets that aside.
+    fn go_on(&mut self, round: usize) -> bool {
+        for _ in 0..4 {
+            let (one, other) = (self.draw(4), self.draw(4));
+            if one != other {
+                meet(&mut self.network, one, other);
+            }
+        }
+        self.write_somewhere();
+        self.all_meet(2);
+        let differs = |node: &usize| held(&self.network, *node, "d") != held(&self.network, 3, "d");
+        let gives_way = (0..3).find(differs);
+        if let Some(node) = gives_way {
+            set_aside(&mut self.network, node, "d", &format!("aside {round}"));
+        }
+        gives_way.is_some()
+    }
+
+    fn all_meet(&mut self, times: usize) {
+        for (one, other) in PAIRS {
+            (0..times).for_each(|_| meet(&mut self.network, one, other));
+        }
+    }
+}
+
+/// They cannot sync, or their logs were too short to show that they must not. In the end all hold the same, and every write
+/// is in one of the documents.
+#[test]
+fn whatever_has_spread_where_all_go_on_and_every_write_is_somewhere() {
+    let mut set = 0;
+    for seed in 0..500 {
+        let mut story = Story::begin(seed);
+        set += (0..8).filter(|round| story.go_on(*round)).count();
+        (0..3).for_each(|_| story.all_meet(1));
+        let Story { network, written, .. } = story;
+        let names: BTreeSet<_> = network.nodes.iter().flat_map(|node| node.store.keys().cloned()).collect();
+        let somewhere: BTreeSet<String> = names.iter().flat_map(|name| held(&network, 0, name.as_str())).collect();
+        assert_eq!(somewhere.len(), written, "seed {seed}");
+        for node in 0..4 {
+            for name in &names {
+                network.assert_converged_between(name.as_str(), 0, node);
+            }
+        }
+    }
+    assert!(set > 50, "many stories have something to set aside: {set}");
+}
