@@ -115,7 +115,7 @@ impl Snapshot {
     /// Reads a snapshot; every byte must belong to it. O(bytes).
     ///
     /// Bytes that are refused make it allocate at most twice their length; otherwise that is allowed
-    /// on top of the snapshot itself.
+    /// on top of twice the snapshot itself.
     ///
     /// # Errors
     /// [`DecodeError`] for whatever [`encode`](Self::encode) would not have written, damage included.

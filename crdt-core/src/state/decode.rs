@@ -24,7 +24,7 @@ use crate::wire;
 
 impl State {
     /// Reads a state back. O(bytes). Bytes that are refused make it allocate at most twice their
-    /// length; otherwise that is allowed on top of the state itself.
+    /// length; otherwise that is allowed on top of twice the state itself.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         match reader.u8("a snapshot")? {

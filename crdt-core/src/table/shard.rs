@@ -90,26 +90,11 @@ impl<K, V> Shard<K, V> {
         self.entries.insert(position, (key, value));
     }
 
-    /// Appends an entry, to be [sorted](Self::sort).
+    /// Appends an entry that belongs behind all others.
     pub(super) fn push(&mut self, spread: Spread, entry: (K, V)) {
         self.make_room();
         self.spreads.push(spread);
         self.entries.push(entry);
-    }
-
-    /// Sorts what was pushed. O(n log n), as long as there are some dozens of them.
-    pub(super) fn sort(&mut self) {
-        let mut order: Vec<(Spread, usize)> = self.spreads.iter().copied().zip(0..).collect();
-        order.sort_unstable();
-        for (to, (spread, from)) in order.iter().enumerate() {
-            self.spreads[to] = *spread;
-            // What stood there may have made way for a smaller one.
-            let mut from = *from;
-            while from < to {
-                from = order[from].1;
-            }
-            self.entries.swap(to, from);
-        }
     }
 
     /// Removes the entry at a position. O(n).
