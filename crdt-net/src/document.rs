@@ -96,12 +96,16 @@ impl DocumentHandle {
     /// hold. Returns the new one. O(document).
     ///
     /// The way out when the document does not sync with some peers and never will
-    /// ([`WatchEvent::IdentityConflict`](crate::WatchEvent::IdentityConflict), [`WatchEvent::Diverged`](crate::WatchEvent::Diverged)):
-    /// this end gives way, and nothing is lost. The new document has the same values, counters and conflicts, under ids of its
-    /// own, and syncs like any other; what of it belongs into this one again is for the application to say, or its users. Without peers this one stays
-    /// empty. Those who hold the same history as was here do the same, each under a name of its own.
+    /// ([`WatchEvent::Irreconcilable`](crate::WatchEvent::Irreconcilable), [`WatchEvent::Diverged`](crate::WatchEvent::Diverged)):
+    /// this replica gives way, and nothing is lost. It takes over what those peers hold, and nothing from others until then; if there
+    /// are none, whoever comes first fills it. The new document has the same values, counters and conflicts, under ids of its
+    /// own, and syncs like any other. What of it is to be written here again is for the application to say, or its users.
     ///
-    /// The replica takes another [id](Replica::id) if it has written to the document, and dials its links anew.
+    /// Other replicas with the history that was here are not changed: each does the same, under a name that no other takes. Two
+    /// new documents of one name merge, and counters add.
+    ///
+    /// The replica takes another [id](Replica::id) if it has written to the document, and dials its links anew. If the returned
+    /// future is dropped, it may still happen.
     ///
     /// # Errors
     /// [`SetAsideError`]; nothing has changed but perhaps the id.
@@ -109,13 +113,14 @@ impl DocumentHandle {
         let aside = DocumentId::new(name).map_err(SetAsideError::Name)?;
         let (document, id) = (self.id.clone(), aside.clone());
         let set = self.replica.ask(|reply| Command::Call { document, call: Call::SetAside { aside, reply } }).await?;
-        set.map_err(SetAsideError::Refused)?;
+        set?;
         Ok(Self { id, replica: self.replica.clone() })
     }
 
     /// Waits until the document here covers `version`, durably.
     ///
-    /// After a [`WatchEvent::Reissued`](crate::WatchEvent::Reissued) a version from before may never be covered: take a new one.
+    /// After a [`WatchEvent::Reissued`](crate::WatchEvent::Reissued) or [`SetAside`](crate::WatchEvent::SetAside) a version from before may
+    /// never be covered: take a new one.
     ///
     /// # Errors
     /// [`Closed`] if the replica is, or is closed meanwhile.
@@ -169,12 +174,34 @@ pub enum SetAsideError {
     /// The caller's: no document can have this name.
     #[error(transparent)]
     Name(DocumentIdError),
-    /// The caller's, or a limit of this replica: see the error.
+    /// The caller's: nobody has written anything to the document.
+    #[error("there is nothing in the document")]
+    Empty,
+    /// The caller's: there is something in the document of that name already. Choose another.
+    #[error("there is a document of that name already")]
+    Taken,
+    /// A limit of this replica: the new document could not be opened.
     #[error(transparent)]
-    Refused(crdt_sync::SetAsideError),
+    Open(crdt_sync::OpenError),
+    /// A limit of this replica: it has taken so many ids that it stays with this one until it is opened again.
+    #[error("this replica has taken many ids, and no more until it is opened again")]
+    TooManyIds,
     /// The replica is closed.
     #[error(transparent)]
     Closed(#[from] Closed),
+}
+
+impl From<crdt_sync::SetAsideError> for SetAsideError {
+    fn from(error: crdt_sync::SetAsideError) -> Self {
+        match error {
+            crdt_sync::SetAsideError::Empty => Self::Empty,
+            crdt_sync::SetAsideError::Taken => Self::Taken,
+            crdt_sync::SetAsideError::Open(error) => Self::Open(error),
+            crdt_sync::SetAsideError::NotRenewed { .. } => Self::TooManyIds,
+            // The enum may grow; documents are loaded before they are set aside.
+            _ => Self::Closed(Closed),
+        }
+    }
 }
 
 /// Why a transaction failed.

@@ -100,6 +100,9 @@ pub struct LinkStatus {
     pub documents: usize,
     /// How many of them are at the same version at both ends, durably.
     pub in_sync: usize,
+    /// How many documents do not come together on this link: see [`WatchEvent::Irreconcilable`](crate::WatchEvent::Irreconcilable)
+    /// and [`WatchEvent::Diverged`](crate::WatchEvent::Diverged). A conflict that is being settled counts as well.
+    pub differing: usize,
 }
 
 impl LinkStatus {
@@ -118,6 +121,7 @@ impl LinkStatus {
             snapshots_sent: session.snapshots_sent,
             documents: session.documents,
             in_sync: session.in_sync,
+            differing: session.differing,
         }
     }
 }

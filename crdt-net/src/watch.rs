@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crdt_core::{Changes, Digest, Dot, ReplicaId};
+use crdt_core::{Changes, Digest, ReplicaId};
 use crdt_sync::{DocumentId, Source};
 use futures_util::Stream;
 use tokio::sync::{mpsc, watch};
@@ -47,12 +47,12 @@ pub enum WatchEvent {
         /// How many there are.
         transactions: u64,
     },
-    /// Two writers have used one replica id, and the document does not sync with a peer that holds the other history. If one
-    /// of the two is here or there, it gives way by itself, and [`Reissued`](Self::Reissued) follows at its end. If it stays so,
-    /// [`set_aside`](crate::DocumentHandle::set_aside) is the way out.
-    IdentityConflict {
-        /// What both have written, or what a peer shows of ours that was never written here.
-        dot: Dot,
+    /// Two writers have used one replica id, some peer holds the history of the other, and nobody at either end can tell the two
+    /// apart. The document does not sync with that peer; [`set_aside`](crate::DocumentHandle::set_aside) is the way out.
+    /// [`LinkStatus::differing`](crate::LinkStatus::differing) tells on which links there is such a document.
+    Irreconcilable {
+        /// The id.
+        replica: ReplicaId,
     },
     /// A peer has other content at the same version: one of the two is damaged, or two writers have used one replica id, long
     /// ago. [`set_aside`](crate::DocumentHandle::set_aside) takes over what the peer holds.
@@ -63,7 +63,8 @@ pub enum WatchEvent {
         theirs: Digest,
     },
     /// All that was here is in another document, and this one takes over what peers hold:
-    /// [`set_aside`](crate::DocumentHandle::set_aside). What that changes comes as [`Changed`](Self::Changed).
+    /// [`set_aside`](crate::DocumentHandle::set_aside). What that changes comes as [`Changed`](Self::Changed). A version from before
+    /// may never be covered again.
     SetAside {
         /// Where it is now.
         aside: DocumentId,

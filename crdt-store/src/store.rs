@@ -35,7 +35,7 @@ pub trait Store: Debug + Send {
     /// [`StoreError`]; which id it goes by shows when the store is opened again.
     fn renew(&mut self, replica: ReplicaId) -> Result<(), StoreError>;
 
-    /// Lists the former ids that the store has [left](Self::renew) because another writer used them as well.
+    /// Lists the former ids that the store has [left](Self::renew) because another writer uses them as well, or may.
     fn disputed(&self) -> Vec<ReplicaId>;
 
     /// Stages a note that it is settled in a document whose dots are whose under a [disputed](Self::disputed) id.

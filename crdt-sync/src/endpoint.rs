@@ -35,6 +35,7 @@ mod residency;
 mod resident;
 
 pub use aside::SetAsideError;
+use aside::is_awaited;
 use dispute::Dispute;
 pub use dispute::DisputeError;
 use durable::Requested;
@@ -52,7 +53,8 @@ pub(crate) use resident::Resident;
 /// - *Change*: [`open`](Self::open), [`transact`](Self::transact), [`truncate_logs`](Self::truncate_logs).
 /// - *Memory*: [`know`](Self::know) what the store holds, [`wake`](Self::wake) a document, [`loaded`](Self::loaded)
 ///   it is, let it [`rest`](Self::rest).
-/// - *Identity*: [`renew`](Self::renew) it, [`reissue`](Self::reissue) what was written under one that was used twice.
+/// - *Identity*: [`renew`](Self::renew) it, [`reissue`](Self::reissue) what was written under one that was used twice, or
+///   [set it aside](Self::set_aside).
 /// - *Tell*: [`handle`](Self::handle) takes in whatever happened outside.
 /// - *Carry out*: call [`poll_output`](Self::poll_output) until `None` after each of the above, and do
 ///   what it says in that order; call [`handle`](Self::handle) with [`Input::Timeout`] when the
@@ -64,15 +66,21 @@ pub struct Endpoint {
     replica: ReplicaId,
     /// Under which ids this store was written before, in order.
     former: Vec<ReplicaId>,
-    /// Those of them that others have used as well.
+    /// Those of them that others use as well, or may.
     disputed_ids: Vec<ReplicaId>,
     /// Documents in which it is not settled whose dots are whose under an id that was ours until somebody else turned
     /// out to use it.
     unsettled: BTreeSet<(DocumentIndex, ReplicaId)>,
+    /// Documents in which it is, by what the store was told.
+    settled: BTreeSet<(DocumentIndex, ReplicaId)>,
     /// Another id was asked for and is not here yet.
     is_renewing: bool,
     /// Documents of which the store's content was asked for, to settle whose dots are whose.
     disputed: BTreeMap<DocumentIndex, Dispute>,
+    /// Documents that are to be set aside once another id is there, with those who were seen to differ before every link ended for it.
+    differing: BTreeMap<DocumentIndex, BTreeSet<ReplicaId>>,
+    /// Documents that were set aside, with those who hold what takes their place.
+    awaited: BTreeMap<DocumentIndex, BTreeSet<ReplicaId>>,
     config: Config,
     now: Now,
     documents: OpenDocuments,
@@ -108,8 +116,11 @@ impl Endpoint {
             former: Vec::new(),
             disputed_ids: Vec::new(),
             unsettled: BTreeSet::new(),
+            settled: BTreeSet::new(),
             is_renewing: false,
             disputed: BTreeMap::new(),
+            differing: BTreeMap::new(),
+            awaited: BTreeMap::new(),
             config,
             now: Now::default(),
             documents: OpenDocuments::default(),
@@ -135,7 +146,7 @@ impl Endpoint {
         self
     }
 
-    /// Says which of the former ids others have used as well. In every document that is opened from here on and has
+    /// Says which of the former ids others use as well, or may. In every document that is opened from here on and has
     /// transactions under one of them it is not settled whose they are, until [`settled`](Self::settled) says so.
     #[must_use]
     pub fn with_disputed(mut self, disputed: impl IntoIterator<Item = ReplicaId>) -> Self {

@@ -66,8 +66,7 @@ pub enum Event {
     },
     /// Two writers have used one identity in this document. It no longer syncs on this link.
     ///
-    /// If one of them is an end of the link it gives way by itself ([`Reissued`](Self::Reissued)). If it stays so,
-    /// [`Endpoint::set_aside`](crate::Endpoint::set_aside) is the way out.
+    /// If one of them is an end of the link it gives way by itself ([`Reissued`](Self::Reissued)), if it can.
     IdentityConflict {
         /// The link to the peer.
         link: LinkId,
@@ -75,6 +74,14 @@ pub enum Event {
         document: DocumentId,
         /// A dot that both have spent, or one of ours that we never spent.
         dot: Dot,
+    },
+    /// An identity conflict that nobody here or at the other end can settle: neither has written under the id, or nobody
+    /// remembers where the two histories part. [`Endpoint::set_aside`](crate::Endpoint::set_aside) is the way out.
+    Irreconcilable {
+        /// Which document.
+        document: DocumentId,
+        /// Whose identity.
+        replica: ReplicaId,
     },
     /// What was written here under an id that another writer has used as well goes by another id now. Nothing
     /// of either was lost.
@@ -155,4 +162,7 @@ pub struct SessionStatus {
     pub documents: usize,
     /// How many of them are at the same version at both ends, durably.
     pub in_sync: usize,
+    /// How many documents do not come together on this link, because one identity had two writers
+    /// ([`Event::IdentityConflict`]), or have other content at the same version ([`Event::Diverged`]).
+    pub differing: usize,
 }

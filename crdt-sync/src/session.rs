@@ -100,6 +100,13 @@ pub(crate) struct Peer {
     chunk_bytes_max: usize,
 }
 
+impl Peer {
+    /// Tells whether it writes under this id, or has.
+    pub(crate) fn goes_or_went_by(&self, replica: ReplicaId) -> bool {
+        self.replica == replica || self.former.contains(&replica)
+    }
+}
+
 impl Session {
     pub(crate) fn new(link: LinkId, ordinal: u64, now_ms: u64) -> Self {
         Self {
@@ -375,6 +382,7 @@ impl Session {
             snapshots_sent: self.counts.snapshots_sent,
             documents: shared().count(),
             in_sync: shared().filter(|progress| progress.in_sync).count(),
+            differing: self.progress.values().filter(|progress| progress.differs).count(),
         }
     }
 }

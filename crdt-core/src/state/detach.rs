@@ -1,8 +1,8 @@
 //! The same content as a document of its own: nobody who wrote to the one has written to the other.
 //!
 //! Why not under the same ids? Whoever goes by one of them would see transactions of its own that it has never made,
-//! in a document that it has never opened. The new ids follow from the old ones and from where the document stands, so two
-//! replicas that do so at one version have done the same, and merge.
+//! in a document that it has never opened. The new ids follow from the old ones, and from where the document stands and what it
+//! holds, so two replicas that do so with one document have done the same, and merge.
 //!
 //! Dots number their replicas, so entries stay what they are, and only the list of ids is another one. The tables are copied
 //! nevertheless: merging takes two that are one in memory for the same, which they are only as long as their numbers
@@ -23,31 +23,28 @@ use crate::table::Builder;
 
 impl State {
     pub(crate) fn detached(&self) -> Self {
-        let mut seed = Vec::new();
-        self.frontier().encode(&mut seed);
-        let version = seed.len();
-        let mut heir = |replica: &ReplicaId| {
-            seed.truncate(version);
-            seed.extend(replica.to_bytes());
-            ReplicaId::from_random_bytes(xxh3_128(&seed).to_le_bytes())
-        };
-        let context = self.context.renamed(self.context.ids().iter().map(&mut heir).collect());
-        let mut copy = Copy { context: &context, digest: Digest::default() };
-        let root = copy.map(&self.root, PathHash::default());
-        let digest = copy.digest;
+        let mut head = self.digest.0.to_le_bytes().to_vec();
+        self.frontier().encode(&mut head);
+        // One number over all of them, so ids that differ stay different.
+        let mask = xxh3_128(&head);
+        let ids = self.context.ids().iter().map(|id| ReplicaId::from_u128(u128::from_be_bytes(id.to_bytes()) ^ mask));
+        let context = self.context.renamed(ids.collect());
+        let mut unshared = Unshared { context: &context, digest: Digest::default() };
+        let root = unshared.map(&self.root, PathHash::default());
+        let digest = unshared.digest;
         Self { context, chains: Arc::clone(&self.chains), root, digest }
     }
 }
 
 /// Makes tables that share nothing with those they are made of.
-struct Copy<'a> {
+struct Unshared<'a> {
     /// In which the dots stand for others than before.
     context: &'a Context,
     /// Of what was copied.
     digest: Digest,
 }
 
-impl Copy<'_> {
+impl Unshared<'_> {
     fn add(&mut self, at: PathHash, dot: LocalDot, payload: u64) {
         self.digest.add(at.entry(self.context.dot(dot), payload));
     }

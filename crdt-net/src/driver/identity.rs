@@ -143,9 +143,11 @@ impl Driver {
         self.disputes.renewals += 1;
         self.endpoint.renew(self.clock.now(), replica);
         self.disputes.replica.send_replace(replica);
-        warn!(%former, %replica, "another writer has used our id: this replica goes by another one");
+        warn!(%former, %replica, "this replica goes by another id, for others use the one before, or may");
         for (document, call) in std::mem::take(&mut self.disputes.asides) {
-            self.call(document, call)?;
+            if !call.is_given_up() {
+                self.call(document, call)?;
+            }
         }
         Ok(())
     }
@@ -214,7 +216,8 @@ impl Driver {
                 self.endpoint.leave_disputed(self.clock.now(), document);
             }
             Err(DisputeError::TheirsToSettle) => info!(%document, %replica, "the other writer gives way"),
-            Err(error) => warn!(%document, %replica, %error, "two histories under one id cannot be told apart"),
+            // What has come of it comes as an event, too.
+            Err(error) => warn!(%document, %replica, %error, "a disputed document is left as it is"),
         }
         // It may have come into memory by this.
         self.serve_waiting(&dispute.document);

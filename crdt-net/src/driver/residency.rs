@@ -33,7 +33,7 @@ pub(crate) enum Call {
 
 impl Call {
     /// Tells whether nobody waits for the answer any more.
-    fn is_given_up(&self) -> bool {
+    pub(super) fn is_given_up(&self) -> bool {
         match self {
             Self::Transact { caller, .. } => caller.strong_count() == 0,
             Self::Snapshot { reply } => reply.is_closed(),

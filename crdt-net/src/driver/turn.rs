@@ -177,7 +177,6 @@ impl Driver {
             }
             Event::IdentityConflict { link, document, dot } => {
                 warn!(link = link.0, %document, %dot, "two writers have used one replica id");
-                self.watchers.publish(&document, &WatchEvent::IdentityConflict { dot });
             }
             Event::Reissued { document, replica, heir, transactions } => {
                 warn!(%document, %replica, %heir, transactions, "what was written here goes by another id");
@@ -187,6 +186,10 @@ impl Driver {
             Event::Diverged { link, document, ours, theirs } => {
                 warn!(link = link.0, %document, %ours, %theirs, "equal versions with different content");
                 self.watchers.publish(&document, &WatchEvent::Diverged { ours, theirs });
+            }
+            Event::Irreconcilable { document, replica } => {
+                warn!(%document, %replica, "two histories under one id cannot be told apart");
+                self.watchers.publish(&document, &WatchEvent::Irreconcilable { replica });
             }
             Event::SetAside { document, aside } => {
                 warn!(%document, %aside, "set aside, to take over what peers hold");

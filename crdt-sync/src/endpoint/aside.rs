@@ -1,18 +1,23 @@
 //! The way out of a conflict that nobody can settle: what is here moves to a document of its own, and the one of its
-//! name begins anew from what peers hold.
+//! name begins anew with what the other side holds.
 //!
 //! When is it needed? Two writers have used one id, and both histories have reached others before anybody noticed,
-//! or the logs were cut above where they parted (see [`dispute`](super::dispute)). Then some replicas hold the one history and some the
-//! other, dots that have other names there depend on them, and a document that has both cannot be put together. Within each
-//! side it goes on; between the two it does not.
+//! or the logs were cut above where they parted (see [`dispute`](super::dispute)). Then some replicas hold the one history and
+//! some the other. What others wrote since supersedes dots of either, so neither branch can be given another name everywhere. Within
+//! each side all goes on; between the two it does not.
 //!
-//! What becomes of it? Nothing is lost: the copy has all that was in it, conflicts and all, and syncs like any other document.
-//! Nobody who wrote to the one has written to the other ([`Snapshot::detached`]), or those who go by a disputed id would find their
-//! dots in the copy as well. What belongs into the document that goes on is for people to say, or for an application
-//! that knows its data.
+//! What becomes of it? Nothing is lost: the new document has all that was in it, conflicts and all, and syncs like any other.
+//! Nobody who wrote to the one has written to the other ([`Snapshot::detached`]), or those who go by a disputed id would find
+//! their dots there as well. What of it is to be written to the document that goes on is for people to say, or for an
+//! application that knows its data.
 //!
-//! Deliberately absent: doing so unasked. Which of two histories goes on, and what of the other is written again, is no
-//! matter of bytes.
+//! Whose history takes its place? An empty document conflicts with nobody: the next best neighbour of the same side would
+//! bring the old one back. So until something has come it is exchanged only with those who were seen to differ. Other
+//! offers of it are ignored, and asked for again afterwards. This is not kept when the process ends.
+//!
+//! Deliberately absent: doing so unasked. Which of two histories goes on is not in the bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crdt_core::{Changes, Document, ReplicaId, Snapshot};
 use thiserror::Error;
@@ -22,72 +27,86 @@ use super::{DocumentIndex, Endpoint};
 use crate::document_id::DocumentId;
 use crate::error::OpenError;
 use crate::event::{Event, Source};
-use crate::input::Now;
-use crate::output::Output;
+use crate::frame::Offer;
+use crate::input::{LinkId, Now};
+use crate::session::{Peer, Session};
 
 /// Why a document could not be set aside. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SetAsideError {
-    /// The caller's: no such document is known.
-    #[error("the document is not known")]
-    Unknown,
+    /// The caller's: nobody has written anything to the document.
+    #[error("there is nothing in the document")]
+    Empty,
     /// The document is at rest: [wake](Endpoint::wake) it, and try again when it is loaded.
     #[error("the document is not in memory")]
     AtRest,
-    /// What is here was written under our own id, whose next dots would clash with it where peers have it: go by another one first
-    /// ([`Endpoint::renew`]), and call again.
-    #[error("the document was written under the present id {replica}: it takes another one first")]
-    NotRenewed {
-        /// The id.
-        replica: ReplicaId,
-    },
-    /// The caller's: there is something in the document of that name already.
+    /// The caller's: there is something in the document of that name already. Choose another.
     #[error("there is a document of that name already")]
     Taken,
     /// A limit of this endpoint.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// What is here was written under our own id, whose next dots would clash with it where peers have it: go by another one first
+    /// ([`Endpoint::renew`]), and call again.
+    #[error("the document was written under the present id {replica}: go by another one first")]
+    NotRenewed {
+        /// The id.
+        replica: ReplicaId,
+    },
 }
 
 impl Endpoint {
     /// Moves all that is in a document into the one named `aside`, which has nothing in it, and empties it, so that
-    /// it takes over what peers hold as if it had never been here.
+    /// it takes over what those hold who were seen to differ, or anybody if nobody was.
     ///
-    /// For a document with an [`Event::IdentityConflict`] that stays. Both are written in this order, so a crash leaves it in
-    /// one of them, or in both. Every link ends, to be dialled anew. O(document).
+    /// For a document that is [irreconcilable](Event::Irreconcilable), or has [diverged](Event::Diverged). Whoever else holds the same
+    /// history is not changed by it: each does so for itself, under a name of its own. Both documents are written, the new one first,
+    /// so a crash leaves all of it in one of them, or in both. Every link ends, to be dialled anew. O(document).
     ///
     /// # Errors
     /// [`SetAsideError`].
     pub fn set_aside(&mut self, now: Now, id: &DocumentId, aside: &DocumentId) -> Result<(), SetAsideError> {
         self.advance(now);
-        let index = self.documents.index(id).ok_or(SetAsideError::Unknown)?;
+        let index = self.documents.index(id).ok_or(SetAsideError::Empty)?;
         self.wake_empty(index);
         let here = self.documents.at(index).and_then(|open| Some(open.document()?.snapshot()));
         let here = here.ok_or(SetAsideError::AtRest)?;
         let replica = self.replica;
-        let copy = self.documents.index(aside);
-        if copy.and_then(|copy| self.documents.at(copy)).is_some_and(|copy| !copy.head().is_empty()) || aside == id {
+        if here.version().is_empty() {
+            return Err(SetAsideError::Empty);
+        }
+        let target = self.documents.index(aside);
+        if target.and_then(|target| self.documents.at(target)).is_some_and(|open| !open.head().is_empty()) {
             return Err(SetAsideError::Taken);
         }
+        if target.is_none() && self.known_documents() >= self.config.documents_max {
+            return Err(OpenError::TooManyDocuments { max: self.config.documents_max }.into());
+        }
+        let differing = self.differing(index);
         if here.version().counter(replica) > 0 {
+            self.differing.insert(index, differing);
             return Err(SetAsideError::NotRenewed { replica });
         }
-        let copy = match copy {
-            Some(copy) => copy,
+        let target = match target {
+            Some(target) => target,
             None => self.add(aside, Known::Empty)?,
         };
-        self.wake_empty(copy);
-        let version = here.version();
+        self.wake_empty(target);
+        if !differing.is_empty() {
+            self.awaited.insert(index, differing);
+        }
         let detached = here.detached();
         let changes = filled(replica, &detached);
-        self.put(copy, detached, changes);
+        self.put(target, detached, changes);
+        let version = here.version();
         self.put(index, Snapshot::empty(), emptied(here));
         for former in self.disputed_ids.clone() {
             if version.counter(former) > 0 {
-                self.take_as_is(index, former);
+                self.settle_as_is(index, former);
             }
         }
+        self.give_up(index);
         self.emit(Event::SetAside { document: id.clone(), aside: aside.clone() });
         self.restart_links();
         Ok(())
@@ -102,14 +121,55 @@ impl Endpoint {
         }
     }
 
-    /// Takes what is in a document under an id that others have used as well for what it is.
-    fn take_as_is(&mut self, index: DocumentIndex, replica: ReplicaId) {
-        let Some(open) = self.documents.at_mut(index) else { return };
-        open.forget_written(replica);
-        let document = open.id().clone();
-        self.unsettled.remove(&(index, replica));
-        self.outputs.push_back(Output::Settled { document, replica });
+    /// Returns who holds another history of a document, as far as was seen.
+    fn differing(&mut self, index: DocumentIndex) -> BTreeSet<ReplicaId> {
+        let mut differing = self.differing.remove(&index).unwrap_or_default();
+        for session in self.sessions.values_mut() {
+            if session.progress(index).is_some_and(|progress| progress.differs) {
+                differing.extend(session.peer().map(|peer| peer.replica));
+            }
+        }
+        differing
     }
+
+    /// Tells whether an offer of a document is of interest. If the last of those has nothing who are waited for, whoever
+    /// comes is.
+    pub(super) fn awaits(&mut self, link: LinkId, index: DocumentIndex, offer: &Offer) -> bool {
+        let Some(peer) = self.sessions.get(&link).and_then(Session::peer) else { return true };
+        if !is_awaited(&self.awaited, index, peer) {
+            return false;
+        }
+        if offer.frontier.iter().len() == 0
+            && let Some(others) = self.awaited.get_mut(&index)
+        {
+            others.retain(|other| !peer.goes_or_went_by(*other));
+            if others.is_empty() {
+                self.stop_awaiting(index);
+            }
+        }
+        true
+    }
+
+    /// Exchanges a document with everybody again.
+    pub(super) fn stop_awaiting(&mut self, index: DocumentIndex) {
+        if self.awaited.remove(&index).is_some() {
+            for link in self.links() {
+                if let Some(session) = self.sessions.get_mut(&link) {
+                    session.open(index);
+                }
+                self.settle(link);
+            }
+        }
+    }
+}
+
+/// Tells whether a document is exchanged with a peer.
+pub(super) fn is_awaited(
+    awaited: &BTreeMap<DocumentIndex, BTreeSet<ReplicaId>>,
+    index: DocumentIndex,
+    peer: &Peer,
+) -> bool {
+    awaited.get(&index).is_none_or(|others| others.iter().any(|other| peer.goes_or_went_by(*other)))
 }
 
 /// What a reader of an empty document sees when it takes on a state, in which `replica` has no part.

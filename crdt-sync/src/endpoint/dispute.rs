@@ -33,9 +33,9 @@
 //!
 //! Deliberately absent:
 //!
-//! - Taking back what third parties have got of the branch under the old name before anybody noticed. They report
-//!   the conflict for that document, as everybody did before, until they [set it aside](Endpoint::set_aside). So it may be
-//!   when both have spread, or when a process that was started again takes it that all it had written before has.
+//! - Taking back what third parties have got of the branch under the old name before anybody noticed. They go on reporting
+//!   the conflict for that document until it is [set aside](Endpoint::set_aside). The same may come of it when both branches have
+//!   spread, and when a process was started again, which has to suppose that all it had written before has.
 //! - A process that is copied as it runs, with its memory: both copies have one incarnation, and take each other for
 //!   themselves.
 
@@ -150,6 +150,11 @@ impl Endpoint {
     ) -> Result<(), DisputeError> {
         self.advance(now);
         let index = self.documents.index(id).ok_or(DisputeError::Unknown)?;
+        if !self.own_ids(index).any(|own| own == replica) {
+            // It was settled meanwhile: what is there under that id is the other's.
+            self.give_up(index);
+            return Ok(());
+        }
         let rival = self.disputed.get(&index).and_then(|dispute| dispute.rival);
         let settled = match self.loaded(now, id, stored.clone()) {
             Ok(()) => self.reissue_against(rival, index, (replica, trail), &stored, fresh),
@@ -158,6 +163,9 @@ impl Endpoint {
         // Who is asked for another id first calls again, and must find the rival that told us.
         if !matches!(settled, Err(DisputeError::NotRenewed { .. })) {
             self.give_up(index);
+        }
+        if matches!(settled, Err(DisputeError::NoCommonPast | DisputeError::Reissue(_))) {
+            self.emit(Event::Irreconcilable { document: id.clone(), replica });
         }
         settled
     }
@@ -173,7 +181,6 @@ impl Endpoint {
         let open = self.documents.at_mut(index).ok_or(DisputeError::Unknown)?;
         let (opened, spread) = (open.opened(replica), open.spread(replica));
         let here = open.document().ok_or(DisputeError::Unknown)?.snapshot();
-        let document = open.id().clone();
         let openings: Vec<u64> = std::iter::once(opened).chain(rival.map(|rival| rival.opened)).collect();
         let at_fork = match here.version().counter(replica) {
             0 => here.clone(),
@@ -193,26 +200,50 @@ impl Endpoint {
             if let Some(taken) = open.replace(self.replica, reissued) {
                 self.persist(index, taken, Source::Local, None);
             }
-            self.emit(Event::Reissued { document: document.clone(), replica, heir, transactions });
+            self.tell_reissued(index, replica, (heir, transactions));
         }
-        if let Some(open) = self.documents.at_mut(index) {
-            open.forget_written(replica);
-        }
-        if self.unsettled.remove(&(index, replica)) {
-            self.outputs.push_back(Output::Settled { document, replica });
-        }
+        self.settle_as_is(index, replica);
         self.restart_links();
         Ok(())
+    }
+
+    fn tell_reissued(&mut self, index: DocumentIndex, replica: ReplicaId, (heir, transactions): (ReplicaId, u64)) {
+        if let Some(document) = self.documents.at(index).map(|open| open.id().clone()) {
+            self.emit(Event::Reissued { document, replica, heir, transactions });
+        }
+    }
+
+    /// Takes what is in a document under an id that others have used for theirs, from here on.
+    pub(super) fn settle_as_is(&mut self, index: DocumentIndex, replica: ReplicaId) {
+        let Some(open) = self.documents.at_mut(index) else { return };
+        open.forget_written(replica);
+        let document = open.id().clone();
+        self.unsettled.remove(&(index, replica));
+        if self.disputed_ids.contains(&replica) && self.settled.insert((index, replica)) {
+            self.outputs.push_back(Output::Settled { document, replica });
+        }
+    }
+
+    /// A peer has sent something. What it brings under a disputed id under which nothing was written here is the other's, and the
+    /// store must know that when the document is opened again.
+    pub(super) fn settle_received(&mut self, index: DocumentIndex) {
+        for disputed in self.disputed_ids.clone() {
+            let is_here = self.documents.at(index).is_some_and(|open| open.counter(disputed) > 0);
+            if is_here && !self.unsettled.contains(&(index, disputed)) {
+                self.settle_as_is(index, disputed);
+            }
+        }
     }
 
     /// Takes in that it was settled, in an earlier life, whose dots are whose in a document under a
     /// [disputed](Self::with_disputed) id: what the store has kept of an [`Output::Settled`].
     pub fn settled(&mut self, id: &DocumentId, replica: ReplicaId) {
         if let Some(index) = self.documents.index(id)
-            && self.unsettled.remove(&(index, replica))
             && let Some(open) = self.documents.at_mut(index)
         {
             open.forget_written(replica);
+            self.unsettled.remove(&(index, replica));
+            self.settled.insert((index, replica));
         }
     }
 
@@ -226,7 +257,7 @@ impl Endpoint {
     }
 
     /// Forgets that a document is to be settled. Those who were not heard are asked to dial again.
-    fn give_up(&mut self, index: DocumentIndex) {
+    pub(super) fn give_up(&mut self, index: DocumentIndex) {
         for link in self.disputed.remove(&index).into_iter().flat_map(|dispute| dispute.others) {
             self.close(link, CloseReason::Renewed);
         }
@@ -301,6 +332,7 @@ impl Endpoint {
         let Rejection::IdentityConflict(dot) = rejection else { return };
         let Some(session) = self.sessions.get_mut(&link) else { return };
         if let Some(progress) = session.progress(index) {
+            progress.differs = true;
             progress.trail = Some(dot.replica);
             if progress.owes_handle() {
                 session.queue_data(index);
@@ -319,7 +351,7 @@ impl Endpoint {
         trail: Vec<(u64, u64)>,
     ) -> Result<(), CloseReason> {
         let peer = self.sessions.get(&link).and_then(|session| session.peer());
-        let is_rival = |peer: &&Peer| peer.replica == replica || peer.former.contains(&replica);
+        let is_rival = |peer: &&Peer| peer.goes_or_went_by(replica);
         let rival = peer.filter(is_rival).map(|peer| Rival { opened, spread, is_current: peer.replica == replica });
         // What is settled is ours no more: what is here under the old name is the other's.
         let is_ours = self.own_ids(index).any(|own| own == replica);

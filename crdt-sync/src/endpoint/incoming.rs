@@ -97,6 +97,10 @@ impl Endpoint {
         self.release(received);
         let link = received.link;
         let index = match (self.documents.index(&offer.name), self.config.accept) {
+            (Some(index), _) if !self.awaits(link, index, &offer) => {
+                self.live(link)?.0.ignore_offer();
+                return Ok(());
+            }
             (Some(index), _) => index,
             (None, Accept::Opened) => {
                 self.live(link)?.0.ignore_offer();
@@ -233,7 +237,11 @@ impl Endpoint {
     ) -> Result<(), CloseReason> {
         self.documents.used(index);
         match taken {
-            Ok(Some(taken)) => self.persist(index, taken, source, Some(received)),
+            Ok(Some(taken)) => {
+                self.persist(index, taken, source, Some(received));
+                self.settle_received(index);
+                self.stop_awaiting(index);
+            }
             Ok(None) => {
                 if !is_planted(Bug::LeakCredit) {
                     self.release(received);
@@ -306,6 +314,9 @@ impl Endpoint {
         let ours = head.digest;
         let is_level = head.frontier.hash() == frontier || is_planted(Bug::CompareAnyDigest);
         if ours != theirs && is_level {
+            if let Some(progress) = self.sessions.get_mut(&link).and_then(|session| session.progress(index)) {
+                progress.differs = true;
+            }
             self.emit(Event::Diverged { link, document, ours, theirs });
         }
     }
@@ -335,10 +346,22 @@ impl Endpoint {
 
     fn tell(&mut self, link: LinkId, index: DocumentIndex, rejection: Rejection) {
         let Some(document) = self.documents.at(index).map(|document| document.id().clone()) else { return };
-        self.emit(match rejection {
-            Rejection::IdentityConflict(dot) => Event::IdentityConflict { link, document, dot },
-            Rejection::Refused(reason) => Event::Refused { link, document, reason },
-        });
+        match rejection {
+            Rejection::IdentityConflict(dot) => {
+                self.emit(Event::IdentityConflict { link, document: document.clone(), dot });
+                let replica = dot.replica;
+                if !self.has_writer(link, index, replica) {
+                    self.emit(Event::Irreconcilable { document, replica });
+                }
+            }
+            Rejection::Refused(reason) => self.emit(Event::Refused { link, document, reason }),
+        }
+    }
+
+    /// Tells whether one of the two ends of a link has written under an id, and may give way.
+    fn has_writer(&self, link: LinkId, index: DocumentIndex, replica: ReplicaId) -> bool {
+        let peer = self.sessions.get(&link).and_then(Session::peer);
+        self.own_ids(index).any(|own| own == replica) || peer.is_some_and(|peer| peer.goes_or_went_by(replica))
     }
 
     /// Returns who sends on a link; `None` if the document has ended on it.

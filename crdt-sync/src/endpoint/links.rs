@@ -21,7 +21,7 @@
 
 use crdt_core::planted::{Bug, is_planted};
 
-use super::Endpoint;
+use super::{Endpoint, is_awaited};
 use crate::close::CloseReason;
 use crate::event::Event;
 use crate::frame::{self, Hello};
@@ -69,7 +69,9 @@ impl Endpoint {
         let Some(session) = self.sessions.get_mut(&link) else { return Ok(()) };
         session.establish(hello, &self.config);
         for index in self.documents.indices() {
-            session.open(index);
+            if session.peer().is_some_and(|peer| is_awaited(&self.awaited, index, peer)) {
+                session.open(index);
+            }
         }
         #[cfg(planted_bugs)]
         if is_planted(Bug::StateOutlivesLink)

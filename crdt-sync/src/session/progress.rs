@@ -40,6 +40,8 @@ pub(crate) struct Progress {
     pub(crate) in_sync: bool,
     /// Syncs no more on this link.
     pub(crate) halted: bool,
+    /// The peer holds another history, or something else at the same version.
+    pub(crate) differs: bool,
     /// Why, if the peer is still to be told.
     pub(crate) rejection: Option<Rejection>,
     /// Whose history the peer is still to be told, because two writers have used the id.
@@ -100,6 +102,7 @@ impl Progress {
             digest: DigestState::default(),
             in_sync: false,
             halted: false,
+            differs: false,
             rejection: None,
             trail: None,
             queued_data: false,

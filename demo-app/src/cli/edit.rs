@@ -59,10 +59,12 @@ pub(crate) struct NameArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {}
 
-/// Moves all that is in the cart into a new one, and lets the next sync fill it with what others hold.
+/// Moves all that is in the cart into a new one, and lets the next sync fill it with what the other holds.
 ///
 /// For a cart that does not come together with that of others, because two replicas have used one identity
-/// and both have told others: this side gives way, and nothing is lost.
+/// and both have told others: this side gives way, and nothing is lost. Sync with the other side first
+/// then: whoever comes first fills the cart. Each replica of this side does the same, and each chooses a
+/// name of its own: new carts of one name become one, with what is in both.
 #[derive(Debug, Args)]
 pub(crate) struct SetAsideArgs {
     /// The new cart.

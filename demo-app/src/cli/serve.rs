@@ -85,7 +85,7 @@ fn sentence(news: &News<'_>) -> String {
         News::Conflict { document } => {
             let bad = styled(BAD, "conflict:");
             format!(
-                "{bad} {document} does not come together with a peer's: somebody's identity was used twice. If it stays so, `cart set-aside` here or there"
+                "{bad} {document} does not come together with a peer's, and never will by itself: `cart set-aside` on one side"
             )
         }
         _ => String::new(),

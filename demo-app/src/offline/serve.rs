@@ -62,8 +62,8 @@ pub enum News<'a> {
         /// What it holds now.
         cart: Cart,
     },
-    /// A cart does not come together with that of a peer: somebody's identity was used twice. If it stays so, one of the two is
-    /// to be [set aside](crate::offline::edit::set_aside).
+    /// A cart does not come together with that of a peer, and never will until one of the two is
+    /// [set aside](crate::offline::edit::set_aside).
     Conflict {
         /// Its document.
         document: &'a DocumentId,
@@ -249,7 +249,7 @@ impl Server {
                 changes.iter().filter_map(|change| news(document, change, source)).for_each(tell);
                 Ok(())
             }
-            WatchEvent::IdentityConflict { .. } | WatchEvent::Diverged { .. } => {
+            WatchEvent::Irreconcilable { .. } | WatchEvent::Diverged { .. } => {
                 tell(News::Conflict { document });
                 Ok(())
             }

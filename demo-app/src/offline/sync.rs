@@ -128,6 +128,8 @@ pub enum Lack {
         equal: usize,
         /// Of how many.
         carts: usize,
+        /// How many never will be until one side sets them aside.
+        differing: usize,
     },
 }
 
@@ -139,8 +141,11 @@ impl fmt::Display for Lacks<'_> {
             let comma = if place == 0 { "" } else { "; " };
             match lack {
                 Lack::Answer { url } => write!(f, "{comma}no replica answers at {url}")?,
-                Lack::Carts { url, equal, carts } => {
+                Lack::Carts { url, equal, carts, differing } => {
                     write!(f, "{comma}{equal} of {carts} carts are known to be equal at {url}")?;
+                    if *differing > 0 {
+                        write!(f, ", {differing} will not come together until `cart set-aside` on one side")?;
+                    }
                 }
             }
         }
@@ -284,7 +289,12 @@ fn is_equal(link: &LinkStatus, carts: usize) -> bool {
 fn lacks(status: &Status, carts: usize) -> Vec<Lack> {
     let lack = |url: &String| match link_to(status, url).filter(|link| link.peer.is_some()) {
         None => Lack::Answer { url: url.clone() },
-        Some(link) => Lack::Carts { url: url.clone(), equal: link.in_sync, carts: carts.max(link.documents) },
+        Some(link) => Lack::Carts {
+            url: url.clone(),
+            equal: link.in_sync,
+            carts: carts.max(link.documents),
+            differing: link.differing,
+        },
     };
     status.dialling.iter().map(lack).collect()
 }
@@ -336,12 +346,14 @@ mod tests {
     fn what_is_lacking_is_said_peer_by_peer() {
         let lacks = vec![
             Lack::Answer { url: "ws://a:1".to_owned() },
-            Lack::Carts { url: "ws://b:2".to_owned(), equal: 1, carts: 3 },
+            Lack::Carts { url: "ws://b:2".to_owned(), equal: 1, carts: 3, differing: 0 },
+            Lack::Carts { url: "ws://c:3".to_owned(), equal: 1, carts: 3, differing: 2 },
         ];
         let error = SyncError::Deadline { after: Duration::from_millis(1_500), lacks };
         assert_eq!(
             error.to_string(),
-            "not done within 1.5 s: no replica answers at ws://a:1; 1 of 3 carts are known to be equal at ws://b:2"
+            "not done within 1.5 s: no replica answers at ws://a:1; 1 of 3 carts are known to be equal at ws://b:2; \
+             1 of 3 carts are known to be equal at ws://c:3, 2 will not come together until `cart set-aside` on one side"
         );
     }
 }

@@ -154,7 +154,7 @@ async fn obey(replica: Replica, document: DocumentHandle) -> Result<(), Failure>
 async fn dispute(replica: &Replica, document: &DocumentHandle, url: &str) -> Result<(), Failure> {
     let mut watch = document.watch().await?;
     replica.connect(url).await?;
-    while !matches!(watch.next().await.ok_or("the replica was closed")?, WatchEvent::IdentityConflict { .. }) {}
+    while !matches!(watch.next().await.ok_or("the replica was closed")?, WatchEvent::Irreconcilable { .. }) {}
     Ok(())
 }
 

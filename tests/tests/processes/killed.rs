@@ -1,10 +1,11 @@
-//! `kill -9` at random moments, while a process writes and syncs with another.
+//! `kill -9` at random moments, while a process writes and syncs with another, which writes as well.
 
 use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
-use crdt_net::{Options, Replica};
+use crdt_core::EditError;
+use crdt_net::{Options, Replica, TransactError};
 use crdt_tests::Choices;
 use crdt_tests::law::from_env;
 use crdt_tests::process::{DOCUMENT, ELEMENTS, Process};
@@ -24,7 +25,9 @@ fn what_was_acknowledged_survives_kill_9_at_any_moment() {
     });
     let mut choices = Choices::new(9);
     let (mut replica, mut all, mut while_opening) = (None, BTreeSet::new(), 0);
+    let (mut of_peer, mut told_to_peer) = (BTreeSet::new(), 0);
     for kill in 0..kills {
+        of_peer.insert(runtime.block_on(write_one(&peer, kill)));
         let victim = start(&folder, &["--write", &kill.to_string(), "--connect", &url]);
         // One in four is killed before it has said anything: while it is made, or opened.
         let mut said = Vec::new();
@@ -34,19 +37,28 @@ fn what_was_acknowledged_survives_kill_9_at_any_moment() {
         } else {
             thread::sleep(Duration::from_micros(choices.below(15_000) as u64));
         }
+        let has_told_peer = runtime.block_on(is_level(&peer));
         said.extend(victim.kill());
         assert!(!said.iter().any(|line| line.starts_with("failed")), "kill {kill}: {said:?}");
         let found = look(&folder);
         assert!(!found.is_renewed, "kill {kill}: the store has lost its id");
         assert_eq!(*replica.get_or_insert(found.replica), found.replica, "kill {kill}");
         while_opening += u64::from(said.is_empty());
+        if has_told_peer {
+            told_to_peer += 1;
+            assert!(of_peer.iter().all(|element| found.holds(element)), "kill {kill}: the peer was told it is durable");
+        }
         for element in acked(&said) {
             assert!(found.holds(element), "kill {kill}: {element} was acknowledged");
             all.insert(element.to_owned());
         }
     }
-    println!("{kills} kills, {while_opening} of them while opening, {} acknowledged writes", all.len());
-    assert!(all.len() as u64 > kills && while_opening > kills / 20);
+    println!(
+        "{kills} kills, {while_opening} of them while opening, {} acknowledged writes; \
+         {told_to_peer} times the peer had an acknowledgement of all of its own",
+        all.len()
+    );
+    assert!(all.len() as u64 > kills && while_opening > kills / 20 && told_to_peer > kills / 20);
 
     // In the end both hold the same, and everything: no dot ever had two contents.
     let mut last = start(&folder, &["--connect", &url]);
@@ -55,9 +67,25 @@ fn what_was_acknowledged_survives_kill_9_at_any_moment() {
     last.ask("quit");
     assert_eq!(last.rest(), [""; 0]);
     let found = look(&folder);
-    assert!(all.iter().all(|element| found.holds(element)));
+    assert!(all.union(&of_peer).all(|element| found.holds(element)));
     assert_eq!(found.document.digest().to_string(), state);
     runtime.block_on(peer.close());
+}
+
+/// Writes an element at the peer, and returns it.
+async fn write_one(peer: &Replica, kill: u64) -> String {
+    let element = format!("peer-{kill}");
+    let written = element.clone();
+    let document = peer.document(DOCUMENT).await.expect("open");
+    let edit = document.transact(move |edit| edit.set(ELEMENTS).insert(written));
+    edit.await.map_err(|error: TransactError<EditError>| error).expect("a valid edit");
+    element
+}
+
+/// Tells whether the other end has acknowledged, as durable, all that the peer holds.
+async fn is_level(peer: &Replica) -> bool {
+    let links = peer.status().await.expect("open").links;
+    links.iter().any(|link| link.documents == 1 && link.in_sync == 1)
 }
 
 /// Waits until both hold the same; returns the digest.
