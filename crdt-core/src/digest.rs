@@ -46,6 +46,9 @@ pub(crate) struct EntryHash(u128);
 pub(crate) struct PathHash(u64);
 
 impl PathHash {
+    /// The path of whoever needs none.
+    pub(crate) const NOWHERE: Self = Self(0);
+
     /// Goes one key down.
     pub(crate) fn child(self, key: KeyRef<'_>) -> Self {
         let seed = self.0.wrapping_add(u64::from(kind_tag(key.kind)));

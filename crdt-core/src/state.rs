@@ -10,6 +10,7 @@ use crate::frontier::Frontier;
 use crate::id::ReplicaId;
 use crate::node::MapNode;
 
+mod adopt;
 mod apply;
 mod decode;
 mod detach;

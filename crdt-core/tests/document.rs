@@ -386,3 +386,45 @@ fn a_name_that_says_another_kind_than_its_content_is_refused() {
     assert!(tx.root().put_json(&serde_json::json!({"x$counter": [5]})).is_err());
     assert!(tx.root().put_json(&serde_json::json!({"x$set": [5], "y$register": 1, "z$map": {"a": 1}})).is_ok());
 }
+
+/// The first state that comes is taken as it is, any other entry by entry.
+#[test]
+fn the_first_state_that_comes_shows_what_any_other_would() {
+    let mut source = Document::new(A);
+    drop(edit(&mut source, |tx| {
+        tx.register("r").set("text").unwrap();
+        tx.counter("n").add(2).unwrap();
+        tx.set("empty").create().unwrap();
+        let mut map = tx.map("m");
+        map.create().unwrap();
+        map.set("s").insert(1).unwrap();
+        map.set("s").insert(2).unwrap();
+        map.map("deeper").register("r").set(5).unwrap();
+    }));
+    let mut concurrent = Document::new(B);
+    let mut tx = concurrent.transact(NOW + 1_000);
+    tx.register("r").set("other").unwrap();
+    source.apply(&tx.commit().unwrap().delta).unwrap();
+
+    let seen = |changes: crdt_core::Changes| {
+        let mut seen: Vec<String> = changes.iter().map(|change| format!("{change:?}")).collect();
+        seen.sort();
+        seen
+    };
+    let mut empty = Document::new(ReplicaId::from_u128(3));
+    let mut written = Document::new(ReplicaId::from_u128(3));
+    drop(edit(&mut written, |tx| tx.register("own").set(1).unwrap()));
+    let first = seen(empty.merge(&source.snapshot()).unwrap());
+    assert_eq!(first, seen(written.merge(&source.snapshot()).unwrap()));
+    assert_eq!(first.len(), 7);
+    assert!(empty == source);
+
+    // It has learnt of the latest stamp, though its own clock is behind.
+    drop(edit(&mut empty, |tx| tx.register("late").set("here").unwrap()));
+    let mut stranger = Document::new(ReplicaId::from_u128(4));
+    let mut tx = stranger.transact(NOW + 500);
+    tx.register("late").set("elsewhere").unwrap();
+    drop(tx.commit());
+    empty.merge(&stranger.snapshot()).unwrap();
+    assert_eq!(empty.root().register("late").unwrap().get(), &Value::from("here"));
+}

@@ -42,6 +42,9 @@ impl State {
     /// Merges a state that [`accepts`](Self::accepts) let through, and its version. O(entries of
     /// both), less the tables that they share.
     pub(crate) fn merge(&mut self, other: &Self, own: ReplicaId) -> Effects {
+        if self.is_blank() {
+            return self.adopt(other);
+        }
         let sides = Sides::new(&mut self.context, &other.context).expect("accepts has counted the replicas");
         let context = self.context.clone();
         let recorder = Recorder::new(&context, context.index(own), &mut self.digest);

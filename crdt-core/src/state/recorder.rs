@@ -27,7 +27,8 @@ pub(crate) struct Effects {
 pub(super) struct Recorder<'a> {
     pub(super) context: &'a Context,
     own: Option<ReplicaIndex>,
-    digest: &'a mut Digest,
+    /// `None` if it is right already.
+    digest: Option<&'a mut Digest>,
     effects: Effects,
     /// The keys from the root to where the walk is.
     keys: Vec<Key>,
@@ -40,7 +41,12 @@ pub(super) struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     /// Starts a walk that changes a document of replica `own`, as far as it is known there.
     pub(super) fn new(context: &'a Context, own: Option<ReplicaIndex>, digest: &'a mut Digest) -> Self {
-        Self { context, own, digest, effects: Effects::default(), keys: Vec::new(), path: None, edits: 0 }
+        Self { digest: Some(digest), ..Self::observing(context, own) }
+    }
+
+    /// Starts a walk through what a document of replica `own` has become already.
+    pub(super) fn observing(context: &'a Context, own: Option<ReplicaIndex>) -> Self {
+        Self { context, own, digest: None, effects: Effects::default(), keys: Vec::new(), path: None, edits: 0 }
     }
 
     pub(super) fn finish(self) -> Effects {
@@ -52,14 +58,16 @@ impl<'a> Recorder<'a> {
         self.edits
     }
 
-    fn add(&mut self, entry: EntryHash) {
-        self.digest.add(entry);
+    fn add(&mut self, entry: impl FnOnce(&Context) -> EntryHash) {
+        if let Some(digest) = &mut self.digest {
+            digest.add(entry(self.context));
+        }
         self.edits += 1;
     }
 
-    fn subtract(&mut self, entry: EntryHash) {
-        if !is_planted(Bug::DigestForgetsRemoval) {
-            self.digest.subtract(entry);
+    fn subtract(&mut self, entry: impl FnOnce(&Context) -> EntryHash) {
+        if let Some(digest) = self.digest.as_mut().filter(|_| !is_planted(Bug::DigestForgetsRemoval)) {
+            digest.subtract(entry(self.context));
         }
         self.edits += 1;
     }
@@ -80,7 +88,7 @@ impl<'a> Recorder<'a> {
     }
 
     pub(super) fn presence(&mut self, at: PathHash, before: &Dots, after: &Dots) {
-        self.dots(at, PRESENCE, before, after);
+        self.dots(at, || PRESENCE, before, after);
         match (before.is_empty(), after.is_empty()) {
             (true, false) => self.changed(Changed::Created),
             (false, true) => self.changed(Changed::Cleared),
@@ -89,7 +97,7 @@ impl<'a> Recorder<'a> {
     }
 
     pub(super) fn element(&mut self, at: PathHash, element: &Value, before: &Dots, after: &Dots) {
-        self.dots(at, value_payload(element.borrowed(), 0), before, after);
+        self.dots(at, || value_payload(element.borrowed(), 0), before, after);
         match (before.is_empty(), after.is_empty()) {
             (true, false) => self.changed(Changed::Inserted(element.clone())),
             (false, true) if !is_planted(Bug::UnreportedRemoval) => self.changed(Changed::Removed(element.clone())),
@@ -97,23 +105,24 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    fn dots(&mut self, at: PathHash, payload: u64, before: &Dots, after: &Dots) {
+    fn dots(&mut self, at: PathHash, payload: impl FnOnce() -> u64, before: &Dots, after: &Dots) {
+        let payload = if self.digest.is_some() { payload() } else { 0 };
         for dot in before.iter() {
-            self.subtract(at.entry(self.context.dot(dot), payload));
+            self.subtract(|context| at.entry(context.dot(dot), payload));
         }
         for dot in after.iter() {
-            self.add(at.entry(self.context.dot(dot), payload));
+            self.add(|context| at.entry(context.dot(dot), payload));
         }
     }
 
     /// Notes a value that a register loses.
     pub(super) fn value_lost(&mut self, at: PathHash, entry: &RegisterEntry) {
-        self.subtract(self.register_entry(at, entry));
+        self.subtract(|context| register_hash(context, at, entry));
     }
 
     /// Notes a value that a register gains.
     pub(super) fn value_gained(&mut self, at: PathHash, entry: &RegisterEntry) {
-        self.add(self.register_entry(at, entry));
+        self.add(|context| register_hash(context, at, entry));
         self.effects.latest = self.effects.latest.max(entry.stamp);
     }
 
@@ -125,26 +134,17 @@ impl<'a> Recorder<'a> {
         });
     }
 
-    fn register_entry(&self, at: PathHash, entry: &RegisterEntry) -> EntryHash {
-        at.entry(self.context.dot(entry.dot), value_payload(entry.value.borrowed(), entry.stamp.as_u64()))
-    }
-
     /// Notes one replica's entry of a counter before and after.
     pub(super) fn counter_entry(&mut self, at: PathHash, before: Option<&CounterEntry>, after: Option<&CounterEntry>) {
         if let Some(before) = before {
-            self.subtract(self.counter_hash(at, before));
+            self.subtract(|context| counter_hash(context, at, before));
         }
         if let Some(after) = after {
-            self.add(self.counter_hash(at, after));
+            self.add(|context| counter_hash(context, at, after));
             if !after.is_live() && Some(after.dot.replica()) == self.own {
                 self.effects.own_resets.insert(Path::from(&self.keys[..]));
             }
         }
-    }
-
-    fn counter_hash(&self, at: PathHash, entry: &CounterEntry) -> EntryHash {
-        let payload = counter_payload(entry.total, entry.base, entry.base_total);
-        at.entry(self.context.dot(entry.dot), payload)
     }
 
     /// Notes what a counter showed before a change of its entries.
@@ -154,4 +154,12 @@ impl<'a> Recorder<'a> {
             self.changed(Changed::Counter(shows));
         }
     }
+}
+
+fn register_hash(context: &Context, at: PathHash, entry: &RegisterEntry) -> EntryHash {
+    at.entry(context.dot(entry.dot), value_payload(entry.value.borrowed(), entry.stamp.as_u64()))
+}
+
+fn counter_hash(context: &Context, at: PathHash, entry: &CounterEntry) -> EntryHash {
+    at.entry(context.dot(entry.dot), counter_payload(entry.total, entry.base, entry.base_total))
 }
