@@ -7,6 +7,8 @@
 //! Source: Bieniusa et al., "An optimized conflict-free replicated set" (2012); Almeida, Shoker,
 //! Baquero, "Delta state replicated data types" (2018), §7.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use super::recorder::Recorder;
@@ -25,7 +27,7 @@ use crate::table::{Fuse, Outcome};
 impl State {
     /// Checks whether `other` can be merged into the state of replica `own`.
     pub(crate) fn accepts(&self, other: &Self, own: ReplicaId) -> Result<(), MergeError> {
-        if let Some(dot) = self.frontier().conflict_with(&other.frontier()) {
+        if let Some(dot) = self.conflict_with(other) {
             return Err(MergeError::IdentityConflict { dot });
         }
         let theirs = other.context.counter_of(own);
@@ -49,12 +51,22 @@ impl State {
         merger.map(&mut self.root, &other.root, PathHash::default());
         let effects = merger.recorder.finish();
         drop(context);
-        for ((id, counter), chain) in other.context.ids().iter().zip(other.context.counters()).zip(other.chains.iter())
-        {
-            let index = self.intern(*id).expect("numbered above");
-            self.advance(index, *counter, *chain);
+        Arc::make_mut(&mut self.chains).resize(self.context.len(), 0);
+        for ((index, counter), chain) in sides.numbers().iter().zip(other.context.counters()).zip(other.chains.iter()) {
+            self.advance(*index, *counter, *chain);
         }
         effects
+    }
+
+    /// Finds the least dot at which both stand with different hashes. O(replicas).
+    fn conflict_with(&self, other: &Self) -> Option<Dot> {
+        let ours = self.context.ids().iter().zip(self.context.counters()).zip(self.chains.iter());
+        let conflicts = ours.filter_map(|((replica, counter), chain)| {
+            let index = other.context.index(*replica)?;
+            let is_level = *counter == other.context.counter(index);
+            (is_level && *chain != other.chains[index.position()]).then_some(Dot::new(*replica, *counter))
+        });
+        conflicts.min()
     }
 }
 
@@ -123,13 +135,13 @@ impl Merger<'_> {
     fn counter(&mut self, ours: &mut CounterNode, theirs: &CounterNode, at: PathHash) {
         let shown = ours.visible_value();
         let translated =
-            theirs.entries.iter().map(|entry| CounterEntry { dot: self.sides.translated(entry.dot), ..*entry });
+            theirs.entries().iter().map(|entry| CounterEntry { dot: self.sides.translated(entry.dot), ..*entry });
         let mut theirs: Vec<CounterEntry> = translated.collect();
         theirs.sort_unstable_by_key(|entry| entry.dot);
         let has = |owner: ReplicaIndex| theirs.binary_search_by_key(&owner, |entry| entry.dot.replica()).is_ok();
         // Taken out by its owner: only the owner does, so whoever covers the entry and lacks it knows.
         let gone: Vec<CounterEntry> = ours
-            .entries
+            .entries()
             .iter()
             .filter(|entry| !has(entry.dot.replica()) && self.sides.theirs_covers(entry.dot))
             .copied()
