@@ -34,7 +34,8 @@ impl State {
         if theirs > self.context.counter_of(own) {
             return Err(MergeError::OwnDot { dot: Dot::new(own, theirs) });
         }
-        let strangers = other.context.ids().iter().filter(|id| self.context.index(**id).is_none()).count();
+        let is_known = |(theirs, replica)| self.context.index_like(theirs, replica).is_some();
+        let strangers = other.context.numbered().filter(|numbered| !is_known(*numbered)).count();
         if self.context.len() + strangers > REPLICAS_MAX {
             return Err(TooManyReplicas.into());
         }
@@ -60,11 +61,12 @@ impl State {
 
     /// Finds the least dot at which both stand with different hashes. O(replicas).
     fn conflict_with(&self, other: &Self) -> Option<Dot> {
-        let ours = self.context.ids().iter().zip(self.context.counters()).zip(self.chains.iter());
-        let conflicts = ours.filter_map(|((replica, counter), chain)| {
-            let index = other.context.index(*replica)?;
-            let is_level = *counter == other.context.counter(index);
-            (is_level && *chain != other.chains[index.position()]).then_some(Dot::new(*replica, *counter))
+        let conflicts = self.context.numbered().filter_map(|(ours, replica)| {
+            let theirs = other.context.index_like(ours, replica)?;
+            let counter = self.context.counter(ours);
+            let is_level = counter == other.context.counter(theirs);
+            let differ = self.chains[ours.position()] != other.chains[theirs.position()];
+            (is_level && differ).then_some(Dot::new(replica, counter))
         });
         conflicts.min()
     }
