@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use smallvec::SmallVec;
+
 use crate::changes::{Change, Changed, Changes};
 use crate::clock::Stamp;
 use crate::context::{Context, ReplicaIndex};
@@ -30,7 +32,7 @@ pub(super) struct Recorder<'a> {
     digest: &'a mut Digest,
     effects: Effects,
     /// The keys from the root to where the walk is.
-    keys: Vec<Key>,
+    keys: SmallVec<[Key; 2]>,
     /// `keys` as a path, once something asked for it here.
     path: Option<Path>,
     /// How often entries have come or gone.
@@ -40,7 +42,7 @@ pub(super) struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     /// Starts a walk that changes a document of replica `own`, as far as it is known there.
     pub(super) fn new(context: &'a Context, own: Option<ReplicaIndex>, digest: &'a mut Digest) -> Self {
-        Self { context, own, digest, effects: Effects::default(), keys: Vec::new(), path: None, edits: 0 }
+        Self { context, own, digest, effects: Effects::default(), keys: SmallVec::new(), path: None, edits: 0 }
     }
 
     pub(super) fn finish(self) -> Effects {
