@@ -9,6 +9,10 @@ use std::sync::Arc;
 use super::shard::Shard;
 use super::{Directory, LOAD, SINGLE_MAX, Shards, Spread, Table};
 
+/// Entries for which a shard has room above its share: as many as chance gives one of seven shards, and room for the first
+/// inserts after.
+const SLACK: usize = 7;
+
 /// A table to be. As many shards as there are made for the entries that were announced: no more and no fewer should come.
 pub(crate) struct Builder<K, V> {
     len: usize,
@@ -19,8 +23,8 @@ pub(crate) struct Builder<K, V> {
 impl<K: Eq + Hash, V> Builder<K, V> {
     /// Begins a table of `len` entries.
     pub(crate) fn with_capacity(len: usize) -> Self {
-        let count = if len <= SINGLE_MAX { 1 } else { len.div_ceil(LOAD) };
-        let shards = (0..count).map(|index| Shard::with_capacity(share(len, index, count))).collect();
+        let (count, slack) = if len <= SINGLE_MAX { (1, 0) } else { (len.div_ceil(LOAD), SLACK) };
+        let shards = (0..count).map(|index| Shard::with_capacity(share(len, index, count) + slack)).collect();
         Self { len: 0, shards }
     }
 
@@ -35,7 +39,8 @@ impl<K: Eq + Hash, V> Builder<K, V> {
     /// Returns the table. O(n).
     pub(crate) fn finish(mut self) -> Table<K, V> {
         debug_assert!(self.len <= self.shards.len() * SINGLE_MAX, "more came than was announced");
-        self.shards.iter_mut().for_each(Shard::sort);
+        let mut order = Vec::new();
+        self.shards.iter_mut().for_each(|shard| shard.sort(&mut order));
         let shards = if self.len == 0 {
             Shards::Empty
         } else if self.shards.len() == 1 {

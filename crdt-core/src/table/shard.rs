@@ -97,18 +97,22 @@ impl<K, V> Shard<K, V> {
         self.entries.push(entry);
     }
 
-    /// Sorts what was pushed. O(n log n), as long as there are some dozens of them.
-    pub(super) fn sort(&mut self) {
-        let mut order: Vec<(Spread, usize)> = self.spreads.iter().copied().zip(0..).collect();
+    /// Sorts what was pushed. O(n log n), as long as there are some dozens of them. `order` is kept from shard to
+    /// shard for its memory.
+    pub(super) fn sort(&mut self, order: &mut Vec<u64>) {
+        // In one word, which sorts faster than two: the spread, and where it stands.
+        order.clear();
+        order.extend(self.spreads.iter().zip(0_u64..).map(|(spread, at)| u64::from(spread.0) << 32 | at));
         order.sort_unstable();
-        for (to, (spread, from)) in order.iter().enumerate() {
-            self.spreads[to] = *spread;
+        let place_of = |word: u64| (word & u64::from(u32::MAX)) as usize;
+        for (to, word) in order.iter().enumerate() {
+            self.spreads[to] = Spread((word >> 32) as u32);
             // What stood there may have made way for a smaller one.
-            let mut from = *from;
-            while from < to {
-                from = order[from].1;
+            let mut place = place_of(*word);
+            while place < to {
+                place = place_of(order[place]);
             }
-            self.entries.swap(to, from);
+            self.entries.swap(to, place);
         }
     }
 
