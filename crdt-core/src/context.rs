@@ -87,6 +87,13 @@ impl Context {
         }
     }
 
+    /// As [`index`](Self::index), where the number is likely to be the one that another value has: what was decoded
+    /// numbers its replicas alike.
+    pub(crate) fn index_like(&self, other: ReplicaIndex, replica: ReplicaId) -> Option<ReplicaIndex> {
+        let is_alike = self.replicas.ids.get(other.position()) == Some(&replica);
+        if is_alike { Some(other) } else { self.index(replica) }
+    }
+
     /// Returns the replica's number, giving it one if it is new.
     pub(crate) fn intern(&mut self, replica: ReplicaId) -> Result<ReplicaIndex, TooManyReplicas> {
         if let Some(index) = self.index(replica) {
@@ -123,11 +130,13 @@ impl Context {
 
     /// Numbers every replica of `other` here: the table that translates its dots.
     pub(crate) fn intern_all(&mut self, other: &Self) -> Result<Vec<ReplicaIndex>, TooManyReplicas> {
-        let new = other.ids().iter().filter(|id| self.index(**id).is_none()).count();
+        let known = |(index, id): &(ReplicaIndex, ReplicaId)| self.index_like(*index, *id).is_some();
+        let new = other.numbered().filter(|numbered| !known(numbered)).count();
         if self.len() + new > REPLICAS_MAX {
             return Err(TooManyReplicas);
         }
-        other.ids().iter().map(|id| self.intern(*id)).collect()
+        let number = |(index, id)| self.index_like(index, id).map_or_else(|| self.intern(id), Ok);
+        other.numbered().map(number).collect()
     }
 
     /// Returns how many replicas have a number; some may have a counter of zero.
@@ -138,6 +147,11 @@ impl Context {
     /// Returns the ids by number.
     pub(crate) fn ids(&self) -> &[ReplicaId] {
         &self.replicas.ids
+    }
+
+    /// Yields the numbers and the ids.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (ReplicaIndex, ReplicaId)> {
+        self.ids().iter().enumerate().map(|(position, id)| (ReplicaIndex::new(position), *id))
     }
 
     pub(crate) fn id(&self, replica: ReplicaIndex) -> ReplicaId {

@@ -71,6 +71,11 @@ fn range_of(ranges: &[ChainedRange], replica: ReplicaId) -> Option<DotRange> {
     Some(ranges[at].range)
 }
 
+/// Tells whether whoever has these ranges, or may apply them, covers `dot` by them alone.
+fn implies(ranges: &[ChainedRange], dot: Dot) -> bool {
+    range_of(ranges, dot.replica).is_some_and(|range| dot.counter <= range.through)
+}
+
 /// A range and the chain hashes at both its ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ChainedRange {
@@ -85,7 +90,7 @@ pub(crate) struct ChainedRange {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MapDelta {
     /// The mark that the map exists even while empty.
-    pub(crate) presence: Option<LeafDelta<()>>,
+    pub(crate) presence: Option<Box<LeafDelta<()>>>,
     pub(crate) children: SortedMap<Key, NodeDelta>,
 }
 
@@ -95,13 +100,13 @@ pub(crate) enum NodeDelta {
     Register(LeafDelta<(Stamp, Value)>),
     Counter(CounterDelta),
     Set(SetDelta),
-    Map(MapDelta),
+    Map(Box<MapDelta>),
 }
 
 /// Changes within one set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SetDelta {
-    pub(crate) presence: Option<LeafDelta<()>>,
+    pub(crate) presence: Option<Box<LeafDelta<()>>>,
     pub(crate) elements: SortedMap<Value, LeafDelta<()>>,
 }
 
@@ -197,11 +202,6 @@ impl Delta {
         bytes
     }
 
-    /// Tells whether whoever has this delta, or may apply it, covers `dot` by its ranges alone.
-    fn implies(&self, dot: Dot) -> bool {
-        range_of(&self.ranges, dot.replica).is_some_and(|range| dot.counter <= range.through)
-    }
-
     /// Tells whether `dot` is one of the transactions in the delta.
     pub(crate) fn spans(&self, dot: Dot) -> bool {
         range_of(&self.ranges, dot.replica).is_some_and(|range| range.contains(dot.counter))
@@ -214,16 +214,16 @@ impl Delta {
             let highest = needs.get_or_insert_with(dot.replica, || 0);
             *highest = (*highest).max(dot.counter);
         });
-        self.set_needs(needs.iter().map(|(replica, counter)| Dot::new(*replica, *counter)));
+        self.needs = needs_of(&self.ranges, needs.iter().map(|(replica, counter)| Dot::new(*replica, *counter)));
     }
+}
 
-    /// Sets `needs`, given the highest dot superseded of each replica, in replica order.
-    fn set_needs(&mut self, superseded: impl Iterator<Item = Dot> + Clone) {
-        let needed = superseded.filter(|dot| !self.implies(*dot));
-        let mut needs = SmallVec::with_capacity(needed.clone().count());
-        needs.extend(needed);
-        self.needs = needs;
-    }
+/// Returns the `needs` of a delta, given the highest dot superseded of each replica, in replica order.
+fn needs_of(ranges: &[ChainedRange], superseded: impl Iterator<Item = Dot> + Clone) -> SmallVec<[Dot; 1]> {
+    let needed = superseded.filter(|dot| !implies(ranges, *dot));
+    let mut needs = SmallVec::with_capacity(needed.clone().count());
+    needs.extend(needed);
+    needs
 }
 
 impl MapDelta {
@@ -256,7 +256,7 @@ impl MapDelta {
                     counter.resets.iter().for_each(|(owner, (through, _))| visit(Dot::new(*owner, *through)));
                 }
                 NodeDelta::Set(set) => {
-                    let leaves = set.presence.iter().chain(set.elements.values());
+                    let leaves = set.presence.as_deref().into_iter().chain(set.elements.values());
                     leaves.flat_map(|leaf| &leaf.superseded).for_each(|dot| visit(*dot));
                 }
                 NodeDelta::Map(map) => map.visit_superseded(visit),
@@ -272,7 +272,7 @@ impl NodeDelta {
             Kind::Register => Self::Register(LeafDelta::default()),
             Kind::Counter => Self::Counter(CounterDelta::default()),
             Kind::Set => Self::Set(SetDelta::default()),
-            Kind::Map => Self::Map(MapDelta::default()),
+            Kind::Map => Self::Map(Box::default()),
         }
     }
 

@@ -51,6 +51,11 @@ impl Sides {
         Ok(Self { mine: mine.counters().to_vec(), theirs: counters, numbers })
     }
 
+    /// Returns my number of each replica, by theirs.
+    pub(crate) fn numbers(&self) -> &[ReplicaIndex] {
+        &self.numbers
+    }
+
     /// Gives a dot of theirs my number for its replica.
     pub(crate) fn translated(&self, theirs: LocalDot) -> LocalDot {
         theirs.translated(&self.numbers)

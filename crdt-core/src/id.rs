@@ -8,6 +8,7 @@
 //! causality tracking for eventually consistent stores" (2014), §3.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -20,7 +21,7 @@ pub const COUNTER_MAX: u64 = (1 << 48) - 1;
 /// Names one writer: a 128-bit UUID, held by one replica of the data at a time.
 ///
 /// Ordered by its bytes; the order breaks ties between equal timestamps.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ReplicaId(Uuid);
 
@@ -47,6 +48,13 @@ impl ReplicaId {
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0.into_bytes()
+    }
+}
+
+/// One word: an array would be hashed with its length, byte by byte.
+impl Hash for ReplicaId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(self.0.as_u128());
     }
 }
 

@@ -75,7 +75,7 @@ impl Node {
     pub(crate) fn is_vacant(&self) -> bool {
         match self {
             Self::Register(register) => register.entries.is_empty(),
-            Self::Counter(counter) => counter.entries.is_empty(),
+            Self::Counter(counter) => counter.entries().is_empty(),
             Self::Set(set) => set.presence.is_empty() && set.elements.is_empty(),
             Self::Map(map) => map.presence.is_empty() && map.children.is_empty(),
         }

@@ -1,12 +1,15 @@
-//! A sorted map that costs what it holds: a vector while small, a tree when it grows.
+//! A sorted map that costs what it holds: one entry in place, a vector while small, a tree when it grows.
 //!
-//! A delta is a tree of maps of which nearly all have one entry, and a log keeps many deltas. A
+//! A delta is a tree of maps of which nearly all have one entry, and a log keeps many deltas: one entry
+//! lies in the map itself, so that a small delta is one block of memory. A
 //! `BTreeMap` of one entry allocates room for eleven; a vector of any size would make a transaction
 //! of many edits quadratic. What is decoded comes in order and rarely changes: a vector of any size
 //! until it does.
 
 use std::collections::BTreeMap;
 use std::fmt;
+
+use smallvec::SmallVec;
 
 /// Entries up to which the map is a vector.
 const FEW_MAX: usize = 16;
@@ -20,19 +23,19 @@ pub(crate) struct SortedMap<K, V> {
 #[derive(Clone)]
 enum Entries<K, V> {
     /// Sorted by key; at most [`FEW_MAX`], unless they were pushed in order.
-    Few(Vec<(K, V)>),
+    Few(SmallVec<[(K, V); 1]>),
     /// Was larger than [`FEW_MAX`] at some time, and changed.
     Many(BTreeMap<K, V>),
 }
 
 impl<K: Ord, V> SortedMap<K, V> {
-    pub(crate) const fn new() -> Self {
-        Self { entries: Entries::Few(Vec::new()) }
+    pub(crate) fn new() -> Self {
+        Self { entries: Entries::Few(SmallVec::new()) }
     }
 
-    /// Returns an empty map with room for exactly `len` entries, to be [pushed](Self::push).
+    /// Returns an empty map with room for `len` entries, to be [pushed](Self::push).
     pub(crate) fn with_capacity(len: usize) -> Self {
-        Self { entries: Entries::Few(Vec::with_capacity(len)) }
+        Self { entries: Entries::Few(SmallVec::with_capacity(len)) }
     }
 
     /// Appends an entry whose key is greater than all others.
@@ -80,7 +83,7 @@ impl<K: Ord, V> SortedMap<K, V> {
             Entries::Few(entries) => match position(entries, &key) {
                 Ok(at) => Some(std::mem::replace(&mut entries[at].1, value)),
                 Err(at) => {
-                    insert_at(entries, at, key, value);
+                    entries.insert(at, (key, value));
                     None
                 }
             },
@@ -94,7 +97,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         match &mut self.entries {
             Entries::Few(entries) => {
                 let at = position(entries, &key).unwrap_or_else(|at| {
-                    insert_at(entries, at, key, make());
+                    entries.insert(at, (key, make()));
                     at
                 });
                 &mut entries[at].1
@@ -152,14 +155,6 @@ impl<K: Ord, V> SortedMap<K, V> {
 
 fn position<K: Ord, V>(entries: &[(K, V)], key: &K) -> Result<usize, usize> {
     entries.binary_search_by(|(other, _)| other.cmp(key))
-}
-
-fn insert_at<K, V>(entries: &mut Vec<(K, V)>, at: usize, key: K, value: V) {
-    if entries.is_empty() {
-        // Nearly always the only one; a vector by itself would make room for four.
-        entries.reserve_exact(1);
-    }
-    entries.insert(at, (key, value));
 }
 
 impl<K: Ord, V> Default for SortedMap<K, V> {

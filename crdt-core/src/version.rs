@@ -6,6 +6,7 @@
 //!
 //! Source: Parker et al., "Detection of mutual inconsistency in distributed systems" (1983).
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -33,8 +34,8 @@ pub enum Causality {
 #[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "BTreeMap<ReplicaId, u64>", into = "BTreeMap<ReplicaId, u64>")]
 pub struct VersionVector {
-    /// Never holds a zero: absent and zero are one state, with one representation.
-    counters: BTreeMap<ReplicaId, u64>,
+    /// Sorted by replica, one each. Never holds a zero: absent and zero are one state, with one representation.
+    counters: Vec<(ReplicaId, u64)>,
 }
 
 /// A version names a counter that no transaction can have: zero, or above [`COUNTER_MAX`]. Whoever
@@ -47,13 +48,13 @@ impl VersionVector {
     /// Returns the version that covers nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { counters: BTreeMap::new() }
+        Self { counters: Vec::new() }
     }
 
     /// Returns the highest counter of `replica` that is covered; 0 if none is.
     #[must_use]
     pub fn counter(&self, replica: ReplicaId) -> u64 {
-        self.counters.get(&replica).copied().unwrap_or(0)
+        self.position(replica).map_or(0, |at| self.counters[at].1)
     }
 
     /// Returns the dot that the next transaction of `replica` spends; above [`COUNTER_MAX`] if it has
@@ -79,16 +80,24 @@ impl VersionVector {
     /// nothing.
     pub fn raise(&mut self, replica: ReplicaId, counter: u64) {
         let counter = counter.min(COUNTER_MAX);
-        if counter > self.counter(replica) {
-            self.counters.insert(replica, counter);
+        match self.position(replica) {
+            Ok(at) => self.counters[at].1 = self.counters[at].1.max(counter),
+            Err(at) if counter > 0 => self.counters.insert(at, (replica, counter)),
+            Err(_) => {}
         }
     }
 
-    /// Takes in everything that `other` covers: the maximum per replica.
+    /// Takes in everything that `other` covers: the maximum per replica. O(replicas of both).
     pub fn merge(&mut self, other: &Self) {
+        let mut merged = Vec::with_capacity(self.len().max(other.len()));
+        let mut ours = self.counters.iter().copied().peekable();
         for (replica, counter) in other.iter() {
-            self.raise(replica, counter);
+            merged.extend(std::iter::from_fn(|| ours.next_if(|(our, _)| *our < replica)));
+            let mine = ours.next_if(|(our, _)| *our == replica).map_or(0, |(_, mine)| mine);
+            merged.push((replica, counter.max(mine)));
         }
+        merged.extend(ours);
+        self.counters = merged;
     }
 
     /// Tells how this version relates to `other` in causal order.
@@ -128,7 +137,7 @@ impl VersionVector {
 
     /// Yields (replica, counter) in replica order; counters are at least 1.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (ReplicaId, u64)> + '_ {
-        self.counters.iter().map(|(replica, counter)| (*replica, *counter))
+        self.counters.iter().copied()
     }
 
     /// Returns how many replicas have written something that is covered.
@@ -146,17 +155,22 @@ impl VersionVector {
     /// Returns the number of transactions covered, over all replicas.
     #[must_use]
     pub fn total(&self) -> u128 {
-        self.counters.values().map(|counter| u128::from(*counter)).sum()
+        self.iter().map(|(_, counter)| u128::from(counter)).sum()
+    }
+
+    fn position(&self, replica: ReplicaId) -> Result<usize, usize> {
+        self.counters.binary_search_by_key(&replica, |(replica, _)| *replica)
     }
 }
 
 impl FromIterator<(ReplicaId, u64)> for VersionVector {
+    /// Takes the highest counter of each replica. O(n log n).
     fn from_iter<I: IntoIterator<Item = (ReplicaId, u64)>>(counters: I) -> Self {
-        let mut version = Self::new();
-        for (replica, counter) in counters {
-            version.raise(replica, counter);
-        }
-        version
+        let counters = counters.into_iter().map(|(replica, counter)| (replica, counter.min(COUNTER_MAX)));
+        let mut counters: Vec<_> = counters.filter(|(_, counter)| *counter > 0).collect();
+        counters.sort_unstable_by_key(|(replica, counter)| (*replica, Reverse(*counter)));
+        counters.dedup_by_key(|(replica, _)| *replica);
+        Self { counters }
     }
 }
 
@@ -167,20 +181,20 @@ impl TryFrom<BTreeMap<ReplicaId, u64>> for VersionVector {
         let bad = counters.iter().find(|(_, counter)| !(1..=COUNTER_MAX).contains(*counter));
         match bad {
             Some((replica, counter)) => Err(BadCounter(Dot::new(*replica, *counter))),
-            None => Ok(Self { counters }),
+            None => Ok(Self { counters: counters.into_iter().collect() }),
         }
     }
 }
 
 impl From<VersionVector> for BTreeMap<ReplicaId, u64> {
     fn from(version: VersionVector) -> Self {
-        version.counters
+        version.counters.into_iter().collect()
     }
 }
 
 impl fmt::Debug for VersionVector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.counters.iter()).finish()
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 
@@ -194,6 +208,24 @@ mod tests {
     #[test]
     fn zero_and_absent_are_one_state() {
         assert_eq!(VersionVector::from_iter([(A, 0)]), VersionVector::new());
+    }
+
+    #[test]
+    fn however_it_came_about_the_same_version_is_equal() {
+        let both = VersionVector::from_iter([(B, 2), (A, 1), (B, 3), (A, COUNTER_MAX + 1)]);
+        assert_eq!(both.iter().collect::<Vec<_>>(), [(A, COUNTER_MAX), (B, 3)]);
+        let mut raised = VersionVector::new();
+        [(B, 3), (A, 0), (A, u64::MAX), (B, 2)]
+            .into_iter()
+            .for_each(|(replica, counter)| raised.raise(replica, counter));
+        assert_eq!(raised, both);
+        let (a, b) = (VersionVector::from_iter([(A, 2)]), VersionVector::from_iter([(A, 1), (B, 3)]));
+        let merged = |mut left: VersionVector, right| {
+            left.merge(right);
+            left.iter().collect::<Vec<_>>()
+        };
+        assert_eq!(merged(a.clone(), &b), [(A, 2), (B, 3)]);
+        assert_eq!(merged(b.clone(), &a), [(A, 2), (B, 3)]);
     }
 
     #[test]

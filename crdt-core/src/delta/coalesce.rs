@@ -1,7 +1,8 @@
 //! Consecutive deltas into one: what a lagging peer gets instead of every step.
 
 use super::{
-    ChainedRange, CoalesceError, CounterDelta, Delta, LeafDelta, MapDelta, NodeDelta, OwnWrite, SetDelta, range_of,
+    ChainedRange, CoalesceError, CounterDelta, Delta, LeafDelta, MapDelta, NodeDelta, OwnWrite, SetDelta, implies,
+    range_of,
 };
 use crate::id::Dot;
 use crate::planted::{Bug, is_planted};
@@ -58,9 +59,7 @@ impl Delta {
                 Err(at) => self.needs.insert(at, *need),
             }
         }
-        let mut needs = std::mem::take(&mut self.needs);
-        needs.retain(|need| !self.implies(*need));
-        self.needs = needs;
+        self.needs.retain(|need| !implies(&self.ranges, *need));
     }
 }
 
@@ -71,7 +70,7 @@ fn spans(earlier: &[ChainedRange], dot: Dot) -> bool {
 
 impl MapDelta {
     fn coalesce(&mut self, next: &Self, earlier: &[ChainedRange]) {
-        coalesce_presence(&mut self.presence, next.presence.as_ref(), earlier);
+        coalesce_presence(&mut self.presence, next.presence.as_deref(), earlier);
         for (key, theirs) in next.children.iter() {
             let ours = self.children.get_or_insert_with(key.clone(), || NodeDelta::new(key.kind));
             match (ours, theirs) {
@@ -87,7 +86,7 @@ impl MapDelta {
 
 impl SetDelta {
     fn coalesce(&mut self, next: &Self, earlier: &[ChainedRange]) {
-        coalesce_presence(&mut self.presence, next.presence.as_ref(), earlier);
+        coalesce_presence(&mut self.presence, next.presence.as_deref(), earlier);
         for (element, theirs) in next.elements.iter() {
             self.elements.get_or_insert_with(element.clone(), LeafDelta::default).coalesce(theirs, earlier);
         }
@@ -97,7 +96,7 @@ impl SetDelta {
     }
 }
 
-fn coalesce_presence(ours: &mut Option<LeafDelta<()>>, theirs: Option<&LeafDelta<()>>, earlier: &[ChainedRange]) {
+fn coalesce_presence(ours: &mut Option<Box<LeafDelta<()>>>, theirs: Option<&LeafDelta<()>>, earlier: &[ChainedRange]) {
     if let Some(theirs) = theirs {
         ours.get_or_insert_default().coalesce(theirs, earlier);
     }

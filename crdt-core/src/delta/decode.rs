@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::encode::{COALESCED, SALTED, SINGLE, chain};
 use super::{
-    ChainedRange, CounterDelta, Delta, DotRange, LeafDelta, MapDelta, NodeDelta, OwnWrite, SetDelta, range_of,
+    ChainedRange, CounterDelta, Delta, DotRange, LeafDelta, MapDelta, NodeDelta, OwnWrite, SetDelta, needs_of, range_of,
 };
 use crate::clock::Stamp;
 use crate::codec::{DecodeError, Reader};
@@ -51,7 +51,7 @@ impl Delta {
         let after = reader.varint_max(COUNTER_MAX - 1, "a counter")?;
         let range = DotRange { replica, after, through: after + 1 };
         let only = ChainedRange { range, chain_after, chain_through: chain(chain_after, content) };
-        Ok(Self { salt, ..Self::decode_body(reader, table, SmallVec::from_buf([only]))? })
+        Self::decode_body(reader, table, SmallVec::from_buf([only]), salt)
     }
 
     fn decode_coalesced(mut reader: Reader<'_>) -> Result<Self, DecodeError> {
@@ -78,26 +78,26 @@ impl Delta {
             // Nothing at all, or one transaction in the longer form.
             return Err(DecodeError::NotCanonical(WHAT));
         }
-        Self::decode_body(reader, table, ranges)
+        Self::decode_body(reader, table, ranges, None)
     }
 
     fn decode_body<'b>(
         reader: Reader<'b>,
         mut table: ReplicaTable<'b>,
         ranges: SmallVec<[ChainedRange; 1]>,
+        salt: Option<NonZeroU64>,
     ) -> Result<Self, DecodeError> {
         if ranges.iter().any(|chained| chained.range.after == 0 && chained.chain_after != 0) {
             return Err(DecodeError::NotCanonical("a chain hash before the first transaction"));
         }
         Decoder { reader: reader.clone(), table: &mut table, ranges: &ranges }.body::<Check>()?;
         let body = Decoder { reader, table: &mut table, ranges: &ranges }.body::<Build>()?;
-        let mut delta = Self { ranges, salt: None, needs: SmallVec::new(), body };
-        delta.set_needs(table.superseded());
-        Ok(delta)
+        let needs = needs_of(&ranges, table.superseded());
+        Ok(Self { ranges, salt, needs, body })
     }
 }
 
-type Presence = Option<LeafDelta<()>>;
+type Presence = Option<Box<LeafDelta<()>>>;
 
 struct Decoder<'b, 'a> {
     reader: Reader<'b>,
@@ -177,7 +177,7 @@ impl<'b> Decoder<'b, '_> {
     fn presence<P: Pass>(&mut self) -> Result<(bool, P::Kept<Presence>), DecodeError> {
         match self.reader.u8("a presence mark")? {
             0 => Ok((false, P::keep(|| None))),
-            1 => Ok((true, P::map(self.mark::<P>()?, Some))),
+            1 => Ok((true, P::map(self.mark::<P>()?, |leaf| Some(Box::new(leaf))))),
             _ => Err(DecodeError::NotCanonical("a presence mark")),
         }
     }
@@ -203,7 +203,7 @@ impl<'b> Decoder<'b, '_> {
                 Kind::Register => P::map(self.leaf::<P, _>(register_entry::<P>)?, NodeDelta::Register),
                 Kind::Counter => P::map(self.counter::<P>()?, NodeDelta::Counter),
                 Kind::Set => P::map(self.set::<P>()?, NodeDelta::Set),
-                Kind::Map => P::map(self.map::<P>(depth)?, NodeDelta::Map),
+                Kind::Map => P::map(self.map::<P>(depth)?, |map| NodeDelta::Map(Box::new(map))),
             };
             P::put(&mut map, child, |map: &mut MapDelta, child| map.children.push(key.to_key(), child));
         }

@@ -146,7 +146,7 @@ impl Encoder<'_> {
     }
 
     fn map(&mut self, map: &MapDelta) {
-        self.presence(map.presence.as_ref());
+        self.presence(map.presence.as_deref());
         self.out.put_varint(map.children.len() as u64);
         for (key, child) in map.children.iter() {
             put_key(self.out, key);
@@ -160,7 +160,7 @@ impl Encoder<'_> {
     }
 
     fn set(&mut self, set: &SetDelta) {
-        self.presence(set.presence.as_ref());
+        self.presence(set.presence.as_deref());
         self.out.put_varint(set.elements.len() as u64);
         for (element, leaf) in set.elements.iter() {
             put_value(self.out, element);

@@ -13,15 +13,34 @@
 //! (2016); differs in: one entry a replica with a base instead of a fresh entry per exchange,
 //! and the owner's clean-up.
 
+use std::slice;
+
 use smallvec::SmallVec;
 
 use crate::context::{LocalDot, ReplicaIndex};
 use crate::planted::{Bug, is_planted};
 
 /// The entries of one counter, at most one a replica, sorted by replica index.
+///
+/// Nearly always one or a few; where a thousand replicas count, what they show together is kept up to
+/// date with each entry, so that a delta does not have to sum them all up.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct CounterNode {
-    pub(crate) entries: SmallVec<[CounterEntry; 1]>,
+pub(crate) enum CounterNode {
+    #[default]
+    Vacant,
+    One(CounterEntry),
+    /// Several, or there were several.
+    Many(Box<Summed>),
+}
+
+/// Several entries and what they show together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Summed {
+    entries: Vec<CounterEntry>,
+    /// How many of them are live.
+    live: usize,
+    /// The sum of their values.
+    sum: i128,
 }
 
 /// What one replica has counted.
@@ -70,38 +89,143 @@ impl CounterEntry {
 }
 
 impl CounterNode {
-    /// Returns the sum over all replicas.
+    /// Makes the node of entries that ascend by replica index, one each.
+    pub(crate) fn from_sorted(entries: SmallVec<[CounterEntry; 1]>) -> Self {
+        match entries[..] {
+            [] => Self::Vacant,
+            [only] => Self::One(only),
+            _ => Self::Many(Box::new(Summed::from(entries.into_vec()))),
+        }
+    }
+
+    /// Returns the entries, sorted by replica index.
+    pub(crate) fn entries(&self) -> &[CounterEntry] {
+        match self {
+            Self::Vacant => &[],
+            Self::One(only) => slice::from_ref(only),
+            Self::Many(many) => &many.entries,
+        }
+    }
+
+    /// Returns the sum over all replicas. O(1).
     pub(crate) fn value(&self) -> i128 {
-        self.entries.iter().map(CounterEntry::value).sum()
+        match self {
+            Self::Vacant => 0,
+            Self::One(only) => only.value(),
+            Self::Many(many) => many.sum,
+        }
     }
 
-    /// Tells whether something was counted that no reset has taken out.
+    /// Tells whether something was counted that no reset has taken out. O(1).
     pub(crate) fn is_visible(&self) -> bool {
-        self.entries.iter().any(CounterEntry::is_live)
+        match self {
+            Self::Vacant => false,
+            Self::One(only) => only.is_live(),
+            Self::Many(many) => many.live > 0,
+        }
     }
 
-    /// Returns the value, or `None` if nothing is visible.
+    /// Returns the value, or `None` if nothing is visible. O(1).
     pub(crate) fn visible_value(&self) -> Option<i128> {
         self.is_visible().then(|| self.value())
     }
 
     pub(crate) fn entry(&self, owner: ReplicaIndex) -> Option<&CounterEntry> {
-        self.position(owner).ok().map(|at| &self.entries[at])
+        let entries = self.entries();
+        position(entries, owner).ok().map(|at| &entries[at])
     }
 
-    /// Sets the owner's entry, or takes it out.
+    /// Sets the owner's entry, or takes it out. O(log n), and O(n) where an entry comes or goes.
     pub(crate) fn put(&mut self, owner: ReplicaIndex, entry: Option<CounterEntry>) {
-        match (self.position(owner), entry) {
-            (Ok(at), Some(entry)) => self.entries[at] = entry,
-            (Ok(at), None) => {
-                self.entries.remove(at);
+        let is_owner = |only: &CounterEntry| only.dot.replica() == owner;
+        match (&mut *self, entry) {
+            (Self::Vacant, None) => {}
+            (Self::Vacant, Some(entry)) => *self = Self::One(entry),
+            (Self::One(only), entry) if is_owner(only) => *self = entry.map_or(Self::Vacant, Self::One),
+            (Self::One(_), None) => {}
+            (Self::One(only), Some(entry)) => {
+                let mut many = Summed::from(vec![*only]);
+                many.put(owner, Some(entry));
+                *self = Self::Many(Box::new(many));
             }
+            (Self::Many(many), entry) => {
+                many.put(owner, entry);
+                if many.entries.is_empty() {
+                    *self = Self::Vacant;
+                }
+            }
+        }
+    }
+}
+
+impl Summed {
+    fn put(&mut self, owner: ReplicaIndex, entry: Option<CounterEntry>) {
+        let position = position(&self.entries, owner);
+        if let Ok(at) = position {
+            self.sum -= self.entries[at].value();
+            self.live -= usize::from(self.entries[at].is_live());
+        }
+        if let Some(entry) = entry {
+            self.sum += entry.value();
+            self.live += usize::from(entry.is_live());
+        }
+        match (position, entry) {
+            (Ok(at), Some(entry)) => self.entries[at] = entry,
+            (Ok(at), None) => drop(self.entries.remove(at)),
             (Err(at), Some(entry)) => self.entries.insert(at, entry),
             (Err(_), None) => {}
         }
     }
+}
 
-    fn position(&self, owner: ReplicaIndex) -> Result<usize, usize> {
-        self.entries.binary_search_by_key(&owner, |entry| entry.dot.replica())
+impl From<Vec<CounterEntry>> for Summed {
+    fn from(entries: Vec<CounterEntry>) -> Self {
+        let live = entries.iter().filter(|entry| entry.is_live()).count();
+        let sum = entries.iter().map(CounterEntry::value).sum();
+        Self { entries, live, sum }
+    }
+}
+
+fn position(entries: &[CounterEntry], owner: ReplicaIndex) -> Result<usize, usize> {
+    entries.binary_search_by_key(&owner, |entry| entry.dot.replica())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(position: usize) -> ReplicaIndex {
+        ReplicaIndex::new(position)
+    }
+
+    fn entry(position: usize, total: i64, base: u64) -> CounterEntry {
+        CounterEntry { dot: LocalDot::new(owner(position), 3), total, base, base_total: 0 }
+    }
+
+    #[test]
+    fn what_is_kept_of_the_sum_is_the_sum_whatever_comes_and_goes() {
+        let mut counter = CounterNode::default();
+        let steps = [
+            (2, Some(entry(2, 5, 0))),
+            (1, None),
+            (0, Some(entry(0, 7, 3))),
+            (1, Some(entry(1, i64::MAX, 1))),
+            (2, Some(entry(2, 6, 0))),
+            (1, None),
+            (2, Some(entry(2, 6, 3))),
+            (2, None),
+            (0, None),
+        ];
+        for (position, entry) in steps {
+            counter.put(owner(position), entry);
+            assert_eq!(counter.entry(owner(position)).copied(), entry);
+            let entries = counter.entries();
+            assert!(entries.is_sorted_by_key(|entry| entry.dot));
+            assert_eq!(counter.value(), entries.iter().map(CounterEntry::value).sum());
+            assert_eq!(counter.is_visible(), entries.iter().any(CounterEntry::is_live));
+            let read = CounterNode::from_sorted(entries.into());
+            assert_eq!((read.visible_value(), read.entries()), (counter.visible_value(), entries));
+        }
+        assert!(matches!(counter, CounterNode::Vacant));
     }
 }

@@ -60,7 +60,7 @@ impl Adopted<'_> {
                 recorder.register(register);
             }
             Node::Counter(counter) => {
-                for entry in &counter.entries {
+                for entry in counter.entries() {
                     recorder.counter_entry(ANYWHERE, None, Some(entry));
                 }
                 recorder.counter(None, counter);

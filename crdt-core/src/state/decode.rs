@@ -179,7 +179,7 @@ impl<'b, 'f> Decoder<'b, 'f> {
         const WHAT: &str = "the entries of a counter";
         let count = self.reader.count(5, WHAT)?;
         occupied(0, count)?;
-        let mut counter = P::keep(|| CounterNode { entries: SmallVec::with_capacity(count) });
+        let mut entries = P::keep(|| SmallVec::with_capacity(count));
         let mut last = None;
         for _ in 0..count {
             let dot = self.dot()?;
@@ -189,9 +189,9 @@ impl<'b, 'f> Decoder<'b, 'f> {
             let base_total = self.reader.signed("a counter's base")?;
             let entry = CounterEntry { dot, total, base: dot.counter() - since, base_total };
             self.record::<P>(at, dot, || counter_payload(total, entry.base, base_total));
-            P::put(&mut counter, P::keep(|| entry), |counter: &mut CounterNode, entry| counter.entries.push(entry));
+            P::put(&mut entries, P::keep(|| entry), SmallVec::push);
         }
-        Ok(counter)
+        Ok(P::map(entries, CounterNode::from_sorted))
     }
 }
 

@@ -73,7 +73,7 @@ impl Unshared<'_> {
                 }
             }
             Node::Counter(counter) => {
-                for entry in &counter.entries {
+                for entry in counter.entries() {
                     self.add(at, entry.dot, counter_payload(entry.total, entry.base, entry.base_total));
                 }
             }

@@ -105,7 +105,7 @@ impl Encoder<'_> {
     }
 
     fn counter(&mut self, counter: &CounterNode) {
-        let mut entries: SmallVec<[&CounterEntry; 4]> = counter.entries.iter().collect();
+        let mut entries: SmallVec<[&CounterEntry; 4]> = counter.entries().iter().collect();
         entries.sort_unstable_by_key(|entry| self.rank(entry.dot));
         self.out.put_varint(entries.len() as u64);
         for entry in entries {

@@ -7,6 +7,8 @@
 //! Source: Bieniusa et al., "An optimized conflict-free replicated set" (2012); Almeida, Shoker,
 //! Baquero, "Delta state replicated data types" (2018), §7.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use super::recorder::Recorder;
@@ -25,14 +27,15 @@ use crate::table::{Fuse, Outcome};
 impl State {
     /// Checks whether `other` can be merged into the state of replica `own`.
     pub(crate) fn accepts(&self, other: &Self, own: ReplicaId) -> Result<(), MergeError> {
-        if let Some(dot) = self.frontier().conflict_with(&other.frontier()) {
+        if let Some(dot) = self.conflict_with(other) {
             return Err(MergeError::IdentityConflict { dot });
         }
         let theirs = other.context.counter_of(own);
         if theirs > self.context.counter_of(own) {
             return Err(MergeError::OwnDot { dot: Dot::new(own, theirs) });
         }
-        let strangers = other.context.ids().iter().filter(|id| self.context.index(**id).is_none()).count();
+        let is_known = |(theirs, replica)| self.context.index_like(theirs, replica).is_some();
+        let strangers = other.context.numbered().filter(|numbered| !is_known(*numbered)).count();
         if self.context.len() + strangers > REPLICAS_MAX {
             return Err(TooManyReplicas.into());
         }
@@ -52,12 +55,23 @@ impl State {
         merger.map(&mut self.root, &other.root, PathHash::default());
         let effects = merger.recorder.finish();
         drop(context);
-        for ((id, counter), chain) in other.context.ids().iter().zip(other.context.counters()).zip(other.chains.iter())
-        {
-            let index = self.intern(*id).expect("numbered above");
-            self.advance(index, *counter, *chain);
+        Arc::make_mut(&mut self.chains).resize(self.context.len(), 0);
+        for ((index, counter), chain) in sides.numbers().iter().zip(other.context.counters()).zip(other.chains.iter()) {
+            self.advance(*index, *counter, *chain);
         }
         effects
+    }
+
+    /// Finds the least dot at which both stand with different hashes. O(replicas).
+    fn conflict_with(&self, other: &Self) -> Option<Dot> {
+        let conflicts = self.context.numbered().filter_map(|(ours, replica)| {
+            let theirs = other.context.index_like(ours, replica)?;
+            let counter = self.context.counter(ours);
+            let is_level = counter == other.context.counter(theirs);
+            let differ = self.chains[ours.position()] != other.chains[theirs.position()];
+            (is_level && differ).then_some(Dot::new(replica, counter))
+        });
+        conflicts.min()
     }
 }
 
@@ -126,13 +140,13 @@ impl Merger<'_> {
     fn counter(&mut self, ours: &mut CounterNode, theirs: &CounterNode, at: PathHash) {
         let shown = ours.visible_value();
         let translated =
-            theirs.entries.iter().map(|entry| CounterEntry { dot: self.sides.translated(entry.dot), ..*entry });
+            theirs.entries().iter().map(|entry| CounterEntry { dot: self.sides.translated(entry.dot), ..*entry });
         let mut theirs: Vec<CounterEntry> = translated.collect();
         theirs.sort_unstable_by_key(|entry| entry.dot);
         let has = |owner: ReplicaIndex| theirs.binary_search_by_key(&owner, |entry| entry.dot.replica()).is_ok();
         // Taken out by its owner: only the owner does, so whoever covers the entry and lacks it knows.
         let gone: Vec<CounterEntry> = ours
-            .entries
+            .entries()
             .iter()
             .filter(|entry| !has(entry.dot.replica()) && self.sides.theirs_covers(entry.dot))
             .copied()

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use smallvec::SmallVec;
+
 use crate::changes::{Change, Changed, Changes};
 use crate::clock::Stamp;
 use crate::context::{Context, ReplicaIndex};
@@ -31,7 +33,7 @@ pub(super) struct Recorder<'a> {
     digest: Option<&'a mut Digest>,
     effects: Effects,
     /// The keys from the root to where the walk is.
-    keys: Vec<Key>,
+    keys: SmallVec<[Key; 2]>,
     /// `keys` as a path, once something asked for it here.
     path: Option<Path>,
     /// How often entries have come or gone.
@@ -46,7 +48,7 @@ impl<'a> Recorder<'a> {
 
     /// Starts a walk through what a document of replica `own` has become already.
     pub(super) fn observing(context: &'a Context, own: Option<ReplicaIndex>) -> Self {
-        Self { context, own, digest: None, effects: Effects::default(), keys: Vec::new(), path: None, edits: 0 }
+        Self { context, own, digest: None, effects: Effects::default(), keys: SmallVec::new(), path: None, edits: 0 }
     }
 
     pub(super) fn finish(self) -> Effects {

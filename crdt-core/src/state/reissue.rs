@@ -171,7 +171,7 @@ impl Rename<'_> {
         let before = owner.and_then(|owner| at_fork.entry(owner)).copied();
         let before_dot = before.map(|before| self.at_fork.context.dot(before.dot));
         let mut is_owner_there = false;
-        for entry in &counter.entries {
+        for entry in counter.entries() {
             let dot = self.from.context.dot(entry.dot);
             is_owner_there |= dot.replica == self.replica;
             if !(dot.replica == self.replica && dot.counter > self.after) {

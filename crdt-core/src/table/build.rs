@@ -2,13 +2,16 @@
 //!
 //! Entries come in any order, and each belongs into one of thousands of shards. Put there at once, each would miss the cache
 //! several times. So they are kept as they come, and what is sorted are their *places*, eight bytes each, first by
-//! shard and then within it. Each shard is allocated once, as large as it is.
+//! shard and then within it. Each shard is allocated once.
 
 use std::hash::Hash;
 use std::sync::Arc;
 
 use super::shard::Shard;
 use super::{Directory, LOAD, SINGLE_MAX, Shards, Spread, Table};
+
+/// For how many entries more a shard of a large table has room: most would have to grow at their next insert.
+const ROOM: usize = 7;
 
 /// A table to be.
 pub(crate) struct Builder<K, V> {
@@ -53,7 +56,7 @@ impl<K: Eq + Hash, V> Builder<K, V> {
         debug_assert!(u32::try_from(len).is_ok(), "a message is not that long");
         let shards = match len {
             0 => Shards::Empty,
-            1..=SINGLE_MAX => Shards::One(Arc::new(shard(&mut self.entries, &mut self.places))),
+            1..=SINGLE_MAX => Shards::One(Arc::new(shard(&mut self.entries, &mut self.places, 0))),
             _ => {
                 let (mut places, ends) = by_shard(&self.places, len.div_ceil(LOAD));
                 let mut rest = &mut places[..];
@@ -61,7 +64,7 @@ impl<K: Eq + Hash, V> Builder<K, V> {
                 let shards = ends.into_iter().map(|end| {
                     let (of_shard, others) = std::mem::take(&mut rest).split_at_mut(end - begin);
                     (rest, begin) = (others, end);
-                    Arc::new(shard(&mut self.entries, of_shard))
+                    Arc::new(shard(&mut self.entries, of_shard, ROOM))
                 });
                 Shards::Many(Box::new(Directory { len, shards: shards.collect() }))
             }
@@ -90,10 +93,10 @@ fn by_shard(places: &[Place], count: usize) -> (Vec<Place>, Vec<usize>) {
     (sorted, next)
 }
 
-/// Makes a shard of the entries at these places.
-fn shard<K, V>(entries: &mut [Option<(K, V)>], places: &mut [Place]) -> Shard<K, V> {
+/// Makes a shard of the entries at these places, with room for some more.
+fn shard<K, V>(entries: &mut [Option<(K, V)>], places: &mut [Place], room: usize) -> Shard<K, V> {
     places.sort_unstable();
-    let mut shard = Shard::with_capacity(places.len());
+    let mut shard = Shard::with_capacity(places.len() + room);
     for place in places {
         shard.push(place.spread(), entries[place.position()].take().expect("each has one place"));
     }

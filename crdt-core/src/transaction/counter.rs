@@ -67,7 +67,7 @@ fn own_entry<'t>(scope: &Scope<'t>, seen: Option<&'t CounterNode>) -> Option<&'t
 /// Takes out every increment that is visible: our own entry goes, those of others get a base.
 pub(super) fn reset(scope: &Scope<'_>, seen: Option<&CounterNode>, delta: &mut CounterDelta) {
     delta.writes.remove(&scope.dot.replica);
-    for entry in seen.into_iter().flat_map(|counter| &counter.entries) {
+    for entry in seen.into_iter().flat_map(|counter| counter.entries()) {
         let owner = scope.context.dot(entry.dot).replica;
         if owner == scope.dot.replica {
             delta.writes.insert(owner, (scope.dot.counter, OwnWrite::Dropped));
@@ -91,7 +91,7 @@ impl<'p> Pending<'p> {
 
     /// Yields the entries of the document that the transaction has not written or reset.
     fn untouched(&self) -> impl Iterator<Item = &'p CounterEntry> {
-        let entries = self.seen.into_iter().flat_map(|counter| &counter.entries);
+        let entries = self.seen.into_iter().flat_map(|counter| counter.entries());
         entries.filter(|entry| {
             let owner = self.scope.context.dot(entry.dot).replica;
             !self.delta.writes.contains_key(&owner) && !self.delta.resets.contains_key(&owner)

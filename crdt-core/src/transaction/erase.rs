@@ -34,14 +34,14 @@ fn shows_leaf(seen: Option<&Dots>, delta: Option<&LeafDelta<()>>) -> bool {
 }
 
 fn shows_set(seen: Option<&SetNode>, delta: &SetDelta) -> bool {
-    shows_leaf(seen.map(|set| &set.presence), delta.presence.as_ref())
+    shows_leaf(seen.map(|set| &set.presence), delta.presence.as_deref())
         || delta.elements.values().any(|leaf| !leaf.added.is_empty())
         || seen.is_some_and(|set| set.elements.iter().any(|(element, _)| !delta.elements.contains_key(element)))
 }
 
 fn shows_map(scope: &Scope<'_>, seen: Option<&MapNode>, delta: &MapDelta) -> bool {
     let untouched = |(key, node): (&Key, &Node)| !delta.children.contains_key(key) && node.is_visible();
-    shows_leaf(seen.map(|map| &map.presence), delta.presence.as_ref())
+    shows_leaf(seen.map(|map| &map.presence), delta.presence.as_deref())
         || delta
             .children
             .iter()
@@ -70,7 +70,7 @@ pub(super) fn leave(scope: &Scope<'_>, children: &mut SortedMap<Key, NodeDelta>,
 }
 
 fn clear_map(scope: &Scope<'_>, map: &MapNode, delta: &mut MapDelta) {
-    delta.presence = superseded(scope, Some(&map.presence));
+    delta.presence = superseded(scope, Some(&map.presence)).map(Box::new);
     delta.children.retain(|key, _| map.children.get(key).is_some());
     for (key, child) in map.children.iter() {
         leave(scope, &mut delta.children, key, Some(child));
@@ -79,7 +79,7 @@ fn clear_map(scope: &Scope<'_>, map: &MapNode, delta: &mut MapDelta) {
 
 /// Takes out every element and the mark that the set exists.
 pub(super) fn clear_set(scope: &Scope<'_>, seen: Option<&SetNode>, delta: &mut SetDelta) {
-    delta.presence = superseded(scope, seen.map(|set| &set.presence));
+    delta.presence = superseded(scope, seen.map(|set| &set.presence)).map(Box::new);
     delta.elements.clear();
     for (element, dots) in seen.into_iter().flat_map(|set| set.elements.iter()) {
         let leaf = LeafDelta { superseded: scope.names(dots), ..LeafDelta::default() };

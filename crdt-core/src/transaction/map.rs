@@ -53,7 +53,7 @@ impl<'t> MapMut<'t> {
         if self.depth > 0 {
             let seen = self.seen.map(|map| self.scope.names(&map.presence)).unwrap_or_default();
             let added = std::iter::once((self.scope.dot, ())).collect();
-            self.delta.presence = Some(LeafDelta { added, superseded: seen });
+            self.delta.presence = Some(Box::new(LeafDelta { added, superseded: seen }));
         }
         Ok(())
     }

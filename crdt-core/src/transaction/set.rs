@@ -73,7 +73,7 @@ impl<'t> SetMut<'t> {
         self.scope.check()?;
         let superseded = self.seen.map(|set| self.scope.names(&set.presence)).unwrap_or_default();
         let added = std::iter::once((self.scope.dot, ())).collect();
-        self.delta.presence = Some(LeafDelta { added, superseded });
+        self.delta.presence = Some(Box::new(LeafDelta { added, superseded }));
         Ok(())
     }
 
