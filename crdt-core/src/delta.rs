@@ -28,6 +28,9 @@ use crate::version::VersionVector;
 mod coalesce;
 mod decode;
 mod encode;
+mod lead;
+
+pub use lead::DeltaLead;
 
 /// The counters `after + 1 ..= through` of one replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,13 +3,12 @@
 //! The body is walked twice, first to check and then to build (see [`pass`](crate::pass)). Recursion
 //! is bounded by the nesting limit, and every list must be strictly ascending.
 
-use std::num::NonZeroU64;
-
 use smallvec::SmallVec;
 
-use super::encode::{COALESCED, SALTED, SINGLE, chain};
+use super::encode::{CONTENT_AT, chain};
 use super::{
-    ChainedRange, CounterDelta, Delta, DotRange, LeafDelta, MapDelta, NodeDelta, OwnWrite, SetDelta, range_of,
+    ChainedRange, CounterDelta, Delta, DeltaLead, DotRange, LeafDelta, MapDelta, NodeDelta, OwnWrite, SetDelta,
+    range_of,
 };
 use crate::clock::Stamp;
 use crate::codec::{DecodeError, Reader};
@@ -31,27 +30,22 @@ impl Delta {
     /// [`DecodeError`] for whatever [`encode`](Self::encode) would not have written.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
-        match reader.u8("a delta")? {
-            tag @ (SINGLE | SALTED) => Self::decode_single(tag, reader),
-            COALESCED => Self::decode_coalesced(reader),
-            tag => Err(DecodeError::Unknown { what: "delta format", tag }),
+        match DeltaLead::read(&mut reader)? {
+            DeltaLead::Single { chain_after, salt } => {
+                let only = Self::decode_single(reader, &bytes[CONTENT_AT..], chain_after)?;
+                Ok(Self { salt, ..only })
+            }
+            DeltaLead::Coalesced => Self::decode_coalesced(reader),
         }
     }
 
-    fn decode_single(tag: u8, mut reader: Reader<'_>) -> Result<Self, DecodeError> {
-        const SALT: &str = "a salt";
-        let chain_after = reader.u64("a chain hash")?;
-        let content = reader.rest();
-        let salt = match tag {
-            SALTED => Some(NonZeroU64::new(reader.u64(SALT)?).ok_or(DecodeError::NotCanonical(SALT))?),
-            _ => None,
-        };
+    fn decode_single(mut reader: Reader<'_>, content: &[u8], chain_after: u64) -> Result<Self, DecodeError> {
         let mut table = ReplicaTable::read(&mut reader)?;
         let replica = table.replica(&mut reader)?;
         let after = reader.varint_max(COUNTER_MAX - 1, "a counter")?;
         let range = DotRange { replica, after, through: after + 1 };
         let only = ChainedRange { range, chain_after, chain_through: chain(chain_after, content) };
-        Ok(Self { salt, ..Self::decode_body(reader, table, SmallVec::from_buf([only]))? })
+        Self::decode_body(reader, table, SmallVec::from_buf([only]))
     }
 
     fn decode_coalesced(mut reader: Reader<'_>) -> Result<Self, DecodeError> {

@@ -10,6 +10,7 @@ impl Session {
         let mut footprint = LinkFootprint {
             documents: self.progress.len(),
             handles: self.handles.len(),
+            numbered: self.spoken.len() + self.heard.len(),
             version_entries: 0,
             held_snapshots: 0,
             control_queued: self.control.len(),

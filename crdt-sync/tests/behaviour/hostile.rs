@@ -44,12 +44,13 @@ fn closes_on(bytes: &[u8]) -> Option<CloseReason> {
 fn frames_out_of_place_are_violations() {
     let (network, _) = linked();
     let second_hello = network.sent.iter().find(|sent| sent.kind() == HELLO).unwrap().bytes.clone();
-    let violations: [&[u8]; 6] = [
+    let violations: [&[u8]; 7] = [
         &second_hello,
-        &[0x03, 99, 0],   // A delta of a handle that was never offered.
+        &[0x03, 99, 0], // A delta of a handle that was never offered.
+        &[0x03, 0, 8, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], // A number of a replica that was never given.
         &[0x06, 1, 2, 3], // A part of nothing.
-        &[0x08, 200, 1],  // Credit for what was never sent.
-        &[0x0a, 99, 2],   // A rejection of what was never offered.
+        &[0x08, 200, 1], // Credit for what was never sent.
+        &[0x0a, 99, 2], // A rejection of what was never offered.
         &[0x05, 2, 0x75, 0x6f, 0, 0, 0, 0, 0, 0, 0x0b, 0x0b], // In parts, but with another hash or kind.
     ];
     for bytes in violations {
