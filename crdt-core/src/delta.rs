@@ -185,6 +185,15 @@ impl Delta {
         }
     }
 
+    /// Returns the last transaction in it and the chain hash of its replica there, if all of it is of one replica.
+    #[must_use]
+    pub fn end(&self) -> Option<(Dot, u64)> {
+        match &self.ranges[..] {
+            [only] => Some((Dot::new(only.range.replica, only.range.through), only.chain_through)),
+            _ => None,
+        }
+    }
+
     /// Estimates the encoded length without encoding. O(1) for a small delta, else O(entries).
     #[must_use]
     pub fn size_hint(&self) -> usize {

@@ -43,8 +43,8 @@ impl FrameReader {
     /// not for the path of every message in production.
     ///
     /// # Errors
-    /// What an endpoint would close the link for: the bytes are no frame, hold a delta or snapshot that is none, or call
-    /// a replica by a number that was not given.
+    /// What an endpoint would close the link for: the bytes are no frame, hold a delta or snapshot that is none, or build
+    /// on what was not said.
     pub fn read(&mut self, bytes: &[u8]) -> Result<FrameSummary, CloseReason> {
         Ok(match Frame::decode(bytes).map_err(CloseReason::Malformed)? {
             Frame::Hello(hello) => {
@@ -56,7 +56,7 @@ impl FrameReader {
                 FrameSummary::Offer { handle, again, name, version: frontier.version() }
             }
             Frame::Delta { handle, delta } => {
-                let ranges = self.heard.delta(&delta)?.ranges().collect();
+                let ranges = self.heard.delta(handle, &delta)?.ranges().collect();
                 FrameSummary::Delta { handle, ranges, bytes: bytes.len() }
             }
             Frame::Snapshot { handle, snapshot } => {

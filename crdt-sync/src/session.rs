@@ -411,9 +411,9 @@ impl Session {
         self.heard.names(delta)
     }
 
-    /// Makes the delta that a frame of the peer stands for.
-    pub(crate) fn hear_delta(&mut self, delta: &ShortDelta<'_>) -> Result<Delta, CloseReason> {
-        self.heard.delta(delta)
+    /// Makes the delta that a frame of the peer stands for. Comes for each of a document, in order.
+    pub(crate) fn hear_delta(&mut self, handle: u32, delta: &ShortDelta<'_>) -> Result<Delta, CloseReason> {
+        self.heard.delta(handle, delta)
     }
 
     pub(crate) fn count_delta(&mut self, transactions: u64, duplicate: u64) {

@@ -72,7 +72,7 @@ impl Endpoint {
                 let index = session.document_of(handle)?;
                 // Other documents may use these numbers before this one is in memory.
                 session.hear_names(&delta)?;
-                self.receive_delta(received, index, &delta, whole)
+                self.receive_delta(received, index, (handle, &delta), whole)
             }
             Frame::Snapshot { handle, snapshot } => {
                 let index = self.live(link)?.0.document_of(handle)?;
@@ -167,7 +167,7 @@ impl Endpoint {
         &mut self,
         received: Received,
         index: DocumentIndex,
-        delta: &ShortDelta<'_>,
+        (handle, delta): (u32, &ShortDelta<'_>),
         whole: &[u8],
     ) -> Result<(), CloseReason> {
         let link = received.link;
@@ -178,7 +178,7 @@ impl Endpoint {
         if !self.takes(received, index, whole) {
             return Ok(());
         }
-        let delta = self.live(link)?.0.hear_delta(delta)?;
+        let delta = self.live(link)?.0.hear_delta(handle, delta)?;
         let transactions = delta.len();
         let claim = self.unsettled_claim(index, delta.ranges().map(|range| (range.replica, range.through)));
         let Some(document) = self.documents.at_mut(index).and_then(OpenDocument::resident_mut) else { return Ok(()) };

@@ -13,9 +13,11 @@ use super::decode::take_rest;
 use super::encode::with_handle;
 use super::kind;
 
-/// The form of one transaction, of one that has a salt, and of several.
-const SINGLE: u64 = 0;
+/// Of a form: the chain hash before it is left out.
+const NEXT: u64 = 1;
+/// Of a form: it has a salt.
 const SALTED: u64 = 2;
+/// The form of several transactions.
 const COALESCED: u64 = 4;
 /// Forms are below this: the rest of their number counts the names.
 const FORMS: u64 = 8;
@@ -31,10 +33,19 @@ pub(crate) enum Name {
     Whole(ReplicaId),
 }
 
-/// A delta, but for what the names stand for.
+/// What stands before everything else in a delta.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lead {
+    /// As it is encoded.
+    Whole(DeltaLead),
+    /// One transaction; the link tells the chain hash before it.
+    Next { salt: Option<NonZeroU64> },
+}
+
+/// A delta, but for what the link tells.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ShortDelta<'a> {
-    pub(crate) lead: DeltaLead,
+    pub(crate) lead: Lead,
     /// How many names follow.
     count: usize,
     /// Checked: so many can be read.
@@ -44,22 +55,18 @@ pub(crate) struct ShortDelta<'a> {
 }
 
 /// Makes the frame of a delta.
-pub(crate) fn delta(handle: u32, lead: DeltaLead, names: impl ExactSizeIterator<Item = Name>, rest: &[u8]) -> Vec<u8> {
+pub(crate) fn delta(handle: u32, lead: Lead, names: impl ExactSizeIterator<Item = Name>, rest: &[u8]) -> Vec<u8> {
     let mut out = with_handle(kind::DELTA, handle);
     out.reserve(rest.len() + 32);
-    let form = match lead {
-        DeltaLead::Single { salt: None, .. } => SINGLE,
-        DeltaLead::Single { salt: Some(_), .. } => SALTED,
-        DeltaLead::Coalesced => COALESCED,
+    let (form, chain_after, salt) = match lead {
+        Lead::Whole(DeltaLead::Single { chain_after, salt }) => (0, Some(chain_after), salt),
+        Lead::Next { salt } => (NEXT, None, salt),
+        Lead::Whole(DeltaLead::Coalesced) => (COALESCED, None, None),
     };
+    let form = form | salt.map_or(0, |_| SALTED);
     out.put_varint(names.len() as u64 * FORMS + form);
     names.for_each(|name| name.encode(&mut out));
-    if let DeltaLead::Single { chain_after, salt } = lead {
-        out.put_u64(chain_after);
-        if let Some(salt) = salt {
-            out.put_u64(salt.get());
-        }
-    }
+    chain_after.into_iter().chain(salt.map(NonZeroU64::get)).for_each(|number| out.put_u64(number));
     out.put_bytes(rest);
     out
 }
@@ -67,7 +74,6 @@ pub(crate) fn delta(handle: u32, lead: DeltaLead, names: impl ExactSizeIterator<
 impl<'a> ShortDelta<'a> {
     /// Reads what follows the handle.
     pub(super) fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
-        const SALT: &str = "a salt";
         let head = reader.varint("the form of a delta")?;
         let count = usize::try_from(head / FORMS).ok().filter(|count| *count <= REPLICAS_MAX);
         let count = count.ok_or(DecodeError::Limit("names"))?;
@@ -76,24 +82,34 @@ impl<'a> ShortDelta<'a> {
             Name::read(reader)?;
         }
         let names = &names[..names.len() - reader.rest().len()];
-        let lead = match head % FORMS {
-            COALESCED => DeltaLead::Coalesced,
-            form @ (SINGLE | SALTED) => {
-                let chain_after = reader.u64("a chain hash")?;
-                let salt = match form {
-                    SALTED => Some(NonZeroU64::new(reader.u64(SALT)?).ok_or(DecodeError::NotCanonical(SALT))?),
-                    _ => None,
-                };
-                DeltaLead::Single { chain_after, salt }
-            }
-            form => return Err(DecodeError::Unknown { what: "form of a delta", tag: form as u8 }),
-        };
+        let lead = Lead::read(head % FORMS, reader)?;
         Ok(Self { lead, count, names, rest: take_rest(reader)? })
     }
 
     pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = Name> + use<'a> {
         let mut reader = Reader::new(self.names);
         (0..self.count).map(move |_| Name::read(&mut reader).expect("checked when it was read"))
+    }
+}
+
+impl Lead {
+    fn read(form: u64, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        const SALT: &str = "a salt";
+        if form == COALESCED {
+            return Ok(Self::Whole(DeltaLead::Coalesced));
+        }
+        if form > COALESCED {
+            return Err(DecodeError::Unknown { what: "form of a delta", tag: form as u8 });
+        }
+        let chain_after = if form & NEXT == 0 { Some(reader.u64("a chain hash")?) } else { None };
+        let salt = match form & SALTED {
+            0 => None,
+            _ => Some(NonZeroU64::new(reader.u64(SALT)?).ok_or(DecodeError::NotCanonical(SALT))?),
+        };
+        Ok(match chain_after {
+            Some(chain_after) => Self::Whole(DeltaLead::Single { chain_after, salt }),
+            None => Self::Next { salt },
+        })
     }
 }
 

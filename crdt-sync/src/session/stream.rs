@@ -45,8 +45,8 @@ enum Then {
     Sent {
         deltas: Sent,
         cursor: u64,
-        /// The delta, encoded, if its frame gives numbers to replicas.
-        numbered: Option<Arc<Vec<u8>>>,
+        /// The delta, encoded, if its frame does not go in parts.
+        at_once: Option<Arc<Vec<u8>>>,
     },
     SentAll {
         version: VersionVector,
@@ -148,11 +148,11 @@ impl Session {
             Turn::Deltas { encoded, deltas, cursor } => {
                 let handle = document.index().0;
                 let frame = self.spoken.delta(handle, &encoded);
-                let (frame, numbered) = match frame.len() > chunk_bytes_max {
+                let (frame, at_once) = match frame.len() > chunk_bytes_max {
                     true => (self.spoken.delta_in_parts(handle, &encoded), None),
                     false => (frame, Some(encoded)),
                 };
-                (Arc::new(frame), Box::new(Then::Sent { deltas, cursor, numbered }))
+                (Arc::new(frame), Box::new(Then::Sent { deltas, cursor, at_once }))
             }
         };
         if bytes.len() as u64 > message_bytes_max {
@@ -191,9 +191,10 @@ impl Session {
                 }
                 self.compare(document, context);
             }
-            Then::Sent { deltas, cursor, numbered } => {
-                if let Some(encoded) = numbered {
-                    self.spoken.said(&encoded);
+            Then::Sent { deltas, cursor, at_once } => {
+                match at_once {
+                    Some(encoded) => self.spoken.said(document.index().0, deltas.delta(), &encoded),
+                    None => self.spoken.said_in_parts(document.index().0),
                 }
                 deltas.delta().advance(&mut progress.known);
                 if is_planted(Bug::SentMeansAcked) {

@@ -1,7 +1,7 @@
 //! What one end means is what the other hears; and how few bytes it takes.
 
 use crdt_core::codec::Encode;
-use crdt_core::{DecodeError, Delta, Document, ReplicaId, Transaction};
+use crdt_core::{ApplyError, DecodeError, Delta, Document, Dot, ReplicaId, Transaction};
 
 use super::*;
 use crate::frame::Frame;
@@ -39,7 +39,7 @@ fn greeted(sender: ReplicaId) -> Heard {
 /// Hears what the bytes of a frame say.
 fn hear(heard: &mut Heard, bytes: &[u8]) -> Result<Delta, CloseReason> {
     match Frame::decode(bytes).map_err(CloseReason::Malformed)? {
-        Frame::Delta { delta, .. } => heard.delta(&delta),
+        Frame::Delta { handle, delta } => heard.delta(handle, &delta),
         other => panic!("not a delta: {other:?}"),
     }
 }
@@ -48,7 +48,7 @@ fn hear(heard: &mut Heard, bytes: &[u8]) -> Result<Delta, CloseReason> {
 fn say(spoken: &mut Spoken, delta: &Delta) -> Vec<u8> {
     let encoded = delta.to_bytes();
     let bytes = spoken.delta(0, &encoded);
-    spoken.said(&encoded);
+    spoken.said(0, delta, &encoded);
     bytes
 }
 
@@ -65,7 +65,7 @@ fn a_replica_is_named_in_full_once_on_a_link() {
     }
     assert_eq!(lengths[0], lengths[3], "the hello has named its sender");
     assert_eq!(lengths[1], lengths[4] + 16);
-    assert_eq!((spoken.len(), heard.len()), (3, 3));
+    assert_eq!((spoken.numbered(), heard.numbered()), (3, 3));
 }
 
 #[test]
@@ -75,16 +75,14 @@ fn the_bytes_are_those_of_the_book() {
     let Apart { lead: DeltaLead::Single { chain_after: 0, salt: None }, rest, .. } = Apart::of(&encoded) else {
         panic!("a first transaction")
     };
-    // Two names: the sender of the hello, and number 1 from now on.
-    let mut expected = vec![0x03, 5, 2 << 3, 1, 4];
+    // Two names, and no hash before a first transaction: the sender of the hello, and number 1 from now on.
+    let mut expected = vec![0x03, 5, 2 << 3 | 1, 1, 4];
     expected.extend(B.to_bytes());
-    expected.extend([0; 8]);
     expected.extend(rest);
     let mut spoken = Spoken::new(A);
     assert_eq!(spoken.delta(5, &encoded), expected);
-    spoken.said(&encoded);
-    let mut expected = vec![0x03, 5, 2 << 3, 1, 3];
-    expected.extend([0; 8]);
+    spoken.said(5, &deltas[1], &encoded);
+    let mut expected = vec![0x03, 5, 2 << 3 | 1, 1, 3];
     expected.extend(rest);
     assert_eq!(spoken.delta(5, &encoded), expected);
 }
@@ -122,7 +120,87 @@ fn what_goes_in_parts_gives_no_numbers() {
     let mut heard = greeted(A);
     let bytes = spoken.delta_in_parts(0, &deltas[1].to_bytes());
     assert_eq!(hear(&mut heard, &bytes).as_ref(), Ok(&deltas[1]));
-    assert_eq!(heard.len(), 1);
+    assert_eq!(heard.numbered(), 1);
+}
+
+/// Eight bytes less, and the same delta.
+#[test]
+fn a_transaction_that_follows_the_last_of_its_document_says_no_chain_hash() {
+    let mut document = Document::new(A);
+    let deltas: Vec<Delta> = (0..4).map(|_| write(&mut document, |tx| tx.counter("c").add(1).unwrap())).collect();
+    let another = writes(&[B]).remove(0);
+    let mut both = another.clone();
+    both.coalesce(&deltas[0]).unwrap();
+    let mut merged = deltas[1].clone();
+    merged.coalesce(&deltas[2]).unwrap();
+    let says_it = |before: &[(u32, &Delta)], delta: &Delta| {
+        let (mut spoken, mut heard) = (Spoken::new(A), greeted(A));
+        let mut frame_of = |handle, delta: &Delta| {
+            let encoded = delta.to_bytes();
+            let frame = spoken.delta(handle, &encoded);
+            spoken.said(handle, delta, &encoded);
+            assert_eq!(hear(&mut heard, &frame).as_ref(), Ok(delta));
+            frame
+        };
+        before.iter().for_each(|(handle, delta)| drop(frame_of(*handle, delta)));
+        let frame = frame_of(0, delta);
+        match frame.len() + 8 {
+            whole if whole == Spoken::new(A).delta(0, &delta.to_bytes()).len() => false,
+            _ => frame[2] % 8 == 0,
+        }
+    };
+    assert!(!says_it(&[(0, &deltas[0])], &deltas[1]));
+    assert!(!says_it(&[(0, &merged)], &deltas[3]));
+    assert!(!says_it(&[(0, &deltas[0]), (1, &another)], &deltas[1]), "another document");
+    assert!(says_it(&[], &deltas[1]), "sent on another link, or known by an offer");
+    assert!(says_it(&[(0, &deltas[0])], &deltas[2]));
+    assert!(says_it(&[(0, &deltas[0]), (0, &another)], &deltas[1]), "the last was another's");
+    assert!(says_it(&[(0, &both)], &deltas[1]), "the last was of two");
+}
+
+/// Else an id that was used twice would not be noticed.
+#[test]
+fn a_chain_hash_that_was_left_out_is_that_of_the_sender_whatever_the_receiver_holds() {
+    let mut document = Document::new(A);
+    let deltas: Vec<Delta> = (0..2).map(|at| write(&mut document, |tx| tx.register("r").set(at).unwrap())).collect();
+    let mut other_life = Document::new(C);
+    other_life.apply(&write(&mut Document::new(A), |tx| tx.register("r").set("another").unwrap())).unwrap();
+
+    let (mut spoken, mut heard) = (Spoken::new(A), greeted(A));
+    let frames: Vec<Vec<u8>> = deltas.iter().map(|delta| say(&mut spoken, delta)).collect();
+    assert_eq!(frames[1][2] % 8, 1, "left out");
+    for frame in frames {
+        let delta = hear(&mut heard, &frame).unwrap();
+        let conflict = ApplyError::IdentityConflict { dot: Dot::new(A, 1) };
+        assert_eq!(other_life.apply(&delta), Err(conflict));
+    }
+}
+
+#[test]
+fn a_transaction_that_does_not_follow_is_a_violation() {
+    let mut document = Document::new(A);
+    let deltas: Vec<Delta> = (0..3).map(|_| write(&mut document, |tx| tx.counter("c").add(1).unwrap())).collect();
+    let mut spoken = Spoken::new(A);
+    let frames: Vec<Vec<u8>> = deltas.iter().map(|delta| say(&mut spoken, delta)).collect();
+    let violation = Err(CloseReason::ProtocolViolation("a delta that does not follow"));
+    let mut lost = greeted(A);
+    assert_eq!(hear(&mut lost, &frames[0]).as_ref(), Ok(&deltas[0]));
+    assert_eq!(hear(&mut lost, &frames[2]), violation);
+    let mut doubled = greeted(A);
+    for frame in &frames[..2] {
+        assert!(hear(&mut doubled, frame).is_ok());
+    }
+    assert_eq!(hear(&mut doubled, &frames[1]), violation);
+    let mut of_another_document = greeted(A);
+    assert!(hear(&mut of_another_document, &frames[0]).is_ok());
+    let mut elsewhere = frames[1].clone();
+    elsewhere[1] = 7;
+    assert_eq!(hear(&mut of_another_document, &elsewhere), violation);
+    let mut of_another_replica = greeted(B);
+    assert!(hear(&mut of_another_replica, &say(&mut Spoken::new(B), &writes(&[B])[0])).is_ok());
+    assert!(hear(&mut of_another_replica, &named(&given(1, A))).is_ok());
+    assert_eq!(hear(&mut of_another_replica, &frames[1]), violation, "the last was of A");
+    assert_eq!((lost.ends(), doubled.ends(), of_another_document.ends()), (1, 1, 1));
 }
 
 /// As on no sound link.
@@ -139,7 +217,7 @@ fn whatever_is_lost_or_doubled_no_number_stands_for_another_replica() {
     let mut lost = greeted(A);
     let never_given = CloseReason::ProtocolViolation("a number of a replica that was never given");
     assert_eq!(hear(&mut lost, &frames[2]), Err(never_given));
-    assert_eq!(lost.len(), 1);
+    assert_eq!(lost.numbered(), 1);
 }
 
 /// The frame of a first transaction of C, with these bytes for its one name.
@@ -168,7 +246,7 @@ fn numbers_are_given_in_turn_and_stay_with_their_replica() {
     let out_of_turn = Err(CloseReason::ProtocolViolation("a number of a replica that is not the next"));
     assert_eq!(hear(&mut heard, &named(&given(2, C))), out_of_turn);
     assert_eq!(hear(&mut heard, &named(&given(0, C))), out_of_turn, "the sender's own");
-    assert_eq!(heard.len(), 1);
+    assert_eq!(heard.numbered(), 1);
     assert!(hear(&mut heard, &named(&given(1, C))).is_ok());
     assert!(hear(&mut heard, &named(&given(1, C))).is_ok(), "again for the same");
     assert_eq!(hear(&mut heard, &named(&given(1, B))), out_of_turn);
@@ -185,12 +263,15 @@ fn as_many_replicas_as_a_document_can_have_get_numbers_and_no_more() {
         let delta = write(&mut Document::new(id(number)), |tx| tx.counter("c").add(1).unwrap());
         let bytes = say(&mut spoken, &delta);
         assert_eq!(hear(&mut heard, &bytes), Ok(delta));
-        assert_eq!((spoken.len(), heard.len()), ((number + 1).min(REPLICAS_MAX), (number + 1).min(REPLICAS_MAX)));
+        assert_eq!(
+            (spoken.numbered(), heard.numbered()),
+            ((number + 1).min(REPLICAS_MAX), (number + 1).min(REPLICAS_MAX))
+        );
     }
     assert!(hear(&mut heard, &named(&given(REPLICAS_MAX - 1, id(REPLICAS_MAX - 1)))).is_ok());
     let limit = Err(CloseReason::Malformed(DecodeError::Limit("a name")));
     assert_eq!(hear(&mut heard, &named(&given(REPLICAS_MAX, id(REPLICAS_MAX)))), limit);
-    assert_eq!(heard.len(), REPLICAS_MAX);
+    assert_eq!(heard.numbered(), REPLICAS_MAX);
 }
 
 /// Else a frame of a few bytes for each name would make memory of sixteen.
@@ -204,7 +285,7 @@ fn names_ascend_by_what_they_stand_for_and_have_a_limit() {
     bytes.put_varint((REPLICAS_MAX as u64 + 1) << 3);
     bytes.extend(vec![1; 3 * REPLICAS_MAX]);
     assert_eq!(hear(&mut greeted(A), &bytes), Err(CloseReason::Malformed(DecodeError::Limit("names"))));
-    for form in [1, 3, 5, 6, 7] {
+    for form in [5, 6, 7] {
         let mut unknown = named(&[1]);
         unknown[2] |= form;
         let tag = form;
@@ -213,11 +294,11 @@ fn names_ascend_by_what_they_stand_for_and_have_a_limit() {
     }
 }
 
-/// How long the frame of one small write is, of a replica that has made some hundred transactions. What takes it up, for the
-/// set: kind and handle 2, form 1, name 1, chain hash 8, index and counter 1 + 2, root map 2, key 3, set 2,
+/// How long the frame of one small write is, of a replica that has made some hundred transactions and sends each. What takes
+/// it up, for the set: kind and handle 2, form 1, name 1, index and counter 1 + 2, root map 2, key 3, set 2,
 /// element 1 + 12, its dots 1. Fewer are welcome; more need a reason.
 #[test]
-fn a_write_of_one_entry_is_a_frame_of_some_forty_bytes() {
+fn a_write_of_one_entry_is_a_frame_of_some_thirty_bytes() {
     let frame_bytes = |write: &dyn Fn(&mut Transaction<'_>, usize)| {
         let mut document = Document::new(ReplicaId::from_u128(u128::MAX / 3));
         let (mut spoken, mut bytes) = (Spoken::new(document.replica()), 0);
@@ -229,13 +310,25 @@ fn a_write_of_one_entry_is_a_frame_of_some_forty_bytes() {
         bytes
     };
     let insert = frame_bytes(&|tx, number| tx.set("s").insert(format!("k{number:011}")).unwrap());
-    assert!(insert <= 36, "an element of 12 bytes: {insert}");
+    assert!(insert <= 28, "an element of 12 bytes: {insert}");
     let again = frame_bytes(&|tx, _| tx.set("s").insert("k00000000001").unwrap());
-    assert!(again <= 39, "an element of 12 bytes that was there: {again}");
+    assert!(again <= 31, "an element of 12 bytes that was there: {again}");
     let add = frame_bytes(&|tx, _| tx.counter("c").add(1).unwrap());
-    assert!(add <= 25, "a counter: {add}");
+    assert!(add <= 17, "a counter: {add}");
     let number = frame_bytes(&|tx, _| tx.register("r").set(7).unwrap());
-    assert!(number <= 34, "a register of a small number: {number}");
+    assert!(number <= 26, "a register of a small number: {number}");
     let text = frame_bytes(&|tx, _| tx.register("r").set("k00000000001").unwrap());
-    assert!(text <= 45, "a register of 12 bytes: {text}");
+    assert!(text <= 37, "a register of 12 bytes: {text}");
+    let put = frame_bytes(&|tx, number| tx.map("m").register(&format!("k{number:011}")).set(7).unwrap());
+    assert!(put <= 39, "a small number under a key of 12 bytes in a map: {put}");
+}
+
+/// The first transaction of a process in a document has a salt of 8 bytes, and no chain hash before it.
+#[test]
+fn the_first_write_to_a_document_is_a_frame_of_some_thirty_bytes() {
+    let mut document = Document::new(A);
+    let mut transaction = document.transact(1_700_000_000_000).salted(u64::MAX.try_into().unwrap());
+    transaction.set("s").insert("k00000000001").unwrap();
+    let bytes = say(&mut Spoken::new(A), &transaction.commit().unwrap().delta).len();
+    assert!(bytes <= 35, "{bytes}");
 }

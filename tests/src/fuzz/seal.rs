@@ -106,7 +106,9 @@ impl Read {
         let (chain_at, lead_bytes) = match head % 8 {
             0 => (Some(at), 8),
             2 => (Some(at), 16),
-            _ => (None, 0),
+            4 => (None, 0),
+            // It says nothing of chain hashes.
+            _ => return None,
         };
         Some(Self { chain_at, table, end: at + lead_bytes })
     }
