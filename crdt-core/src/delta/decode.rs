@@ -109,15 +109,18 @@ impl<'b> Decoder<'b, '_> {
     }
 
     fn dot_in_range(&mut self) -> Result<Dot, DecodeError> {
-        if let [only] = self.ranges
-            && only.range.through == only.range.after + 1
-        {
-            return Ok(Dot::new(only.range.replica, only.range.through));
-        }
-        let replica = self.table.replica(&mut self.reader)?;
-        let range = range_of(self.ranges, replica).ok_or(DecodeError::NotCanonical("a dot outside the ranges"))?;
+        let range = match self.ranges {
+            [only] if only.range.through == only.range.after + 1 => {
+                return Ok(Dot::new(only.range.replica, only.range.through));
+            }
+            [only] => only.range,
+            _ => {
+                let replica = self.table.replica(&mut self.reader)?;
+                range_of(self.ranges, replica).ok_or(DecodeError::NotCanonical("a dot outside the ranges"))?
+            }
+        };
         let offset = self.reader.varint_max(range.through - range.after - 1, "a dot in a range")?;
-        Ok(Dot::new(replica, range.after + 1 + offset))
+        Ok(Dot::new(range.replica, range.after + 1 + offset))
     }
 
     fn dot_outside_ranges(&mut self) -> Result<Dot, DecodeError> {

@@ -110,15 +110,16 @@ impl Encoder<'_> {
         }
     }
 
-    /// Writes a dot inside the ranges; nothing where there is one dot only.
+    /// Writes a dot inside the ranges: no replica where they are of one, nothing where there is one dot only.
     fn dot_in_range(&mut self, dot: Dot) {
-        if let [only] = self.ranges
-            && only.range.through == only.range.after + 1
-        {
-            return;
-        }
-        let range = range_of(self.ranges, dot.replica).expect("added dots lie in the ranges");
-        self.replica(dot.replica);
+        let range = match self.ranges {
+            [only] if only.range.through == only.range.after + 1 => return,
+            [only] => only.range,
+            _ => {
+                self.replica(dot.replica);
+                range_of(self.ranges, dot.replica).expect("added dots lie in the ranges")
+            }
+        };
         self.out.put_varint(dot.counter - range.after - 1);
     }
 
