@@ -170,20 +170,24 @@ impl<'b> Decoder<'b, '_> {
         self.leaf::<P, ()>(|_| Ok(P::keep(|| ())))
     }
 
-    /// Reads a presence mark; also tells whether it is there.
-    fn presence<P: Pass>(&mut self) -> Result<(bool, P::Kept<Presence>), DecodeError> {
-        match self.reader.u8("a presence mark")? {
-            0 => Ok((false, P::keep(|| None))),
-            1 => Ok((true, P::map(self.mark::<P>()?, Some))),
-            _ => Err(DecodeError::NotCanonical("a presence mark")),
+    /// Reads how much a map or set lists, of at least so many bytes each, and its presence; also tells whether that is there.
+    fn container<P: Pass>(
+        &mut self,
+        entry_bytes_min: usize,
+        what: &'static str,
+    ) -> Result<(usize, bool, P::Kept<Presence>), DecodeError> {
+        let head = self.reader.varint(what)?;
+        let count = self.reader.holds(head >> 1, entry_bytes_min, what)?;
+        match head & 1 {
+            0 => Ok((count, false, P::keep(|| None))),
+            _ => Ok((count, true, P::map(self.mark::<P>()?, Some))),
         }
     }
 
     /// Reads a map with at most `depth` keys beneath each other; the root, if as many as there may be.
     fn map<P: Pass>(&mut self, depth: usize) -> Result<P::Kept<MapDelta>, DecodeError> {
         const WHAT: &str = "the keys of a map";
-        let (marked, presence) = self.presence::<P>()?;
-        let count = self.reader.count(3, WHAT)?;
+        let (count, marked, presence) = self.container::<P>(3, WHAT)?;
         if depth < NESTING_MAX {
             touched(marked, count)?;
         } else if marked {
@@ -209,8 +213,7 @@ impl<'b> Decoder<'b, '_> {
 
     fn set<P: Pass>(&mut self) -> Result<P::Kept<SetDelta>, DecodeError> {
         const WHAT: &str = "the elements of a set";
-        let (marked, presence) = self.presence::<P>()?;
-        let count = self.reader.count(2, WHAT)?;
+        let (count, marked, presence) = self.container::<P>(2, WHAT)?;
         touched(marked, count)?;
         let mut set = P::map(presence, |presence| SetDelta { presence, elements: SortedMap::with_capacity(count) });
         let mut last = None;

@@ -139,16 +139,16 @@ impl Encoder<'_> {
         }
     }
 
-    fn presence(&mut self, presence: Option<&LeafDelta<()>>) {
-        self.out.put_u8(u8::from(presence.is_some()));
+    /// Writes how much a map or set lists, and its presence.
+    fn container(&mut self, entries: usize, presence: Option<&LeafDelta<()>>) {
+        self.out.put_varint((entries as u64) << 1 | u64::from(presence.is_some()));
         if let Some(leaf) = presence {
             self.leaf(leaf, |_, ()| ());
         }
     }
 
     fn map(&mut self, map: &MapDelta) {
-        self.presence(map.presence.as_ref());
-        self.out.put_varint(map.children.len() as u64);
+        self.container(map.children.len(), map.presence.as_ref());
         for (key, child) in map.children.iter() {
             put_key(self.out, key);
             match child {
@@ -161,8 +161,7 @@ impl Encoder<'_> {
     }
 
     fn set(&mut self, set: &SetDelta) {
-        self.presence(set.presence.as_ref());
-        self.out.put_varint(set.elements.len() as u64);
+        self.container(set.elements.len(), set.presence.as_ref());
         for (element, leaf) in set.elements.iter() {
             put_value(self.out, element);
             self.leaf(leaf, |_, ()| ());
