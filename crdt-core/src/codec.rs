@@ -219,6 +219,15 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn count(&mut self, item_bytes_min: usize, what: &'static str) -> Result<usize, DecodeError> {
         let count = self.varint(what)?;
+        self.holds(count, item_bytes_min, what)
+    }
+
+    /// Checks that so many items may follow, each of at least `item_bytes_min` bytes.
+    ///
+    /// # Errors
+    /// [`DecodeError::Length`] if they cannot.
+    #[inline]
+    pub fn holds(&self, count: u64, item_bytes_min: usize, what: &'static str) -> Result<usize, DecodeError> {
         let bytes_min = count.saturating_mul((item_bytes_min as u64).max(1));
         if bytes_min > self.rest.len() as u64 { Err(DecodeError::Length(what)) } else { Ok(count as usize) }
     }

@@ -28,6 +28,9 @@ use crate::version::VersionVector;
 mod coalesce;
 mod decode;
 mod encode;
+mod lead;
+
+pub use lead::DeltaLead;
 
 /// The counters `after + 1 ..= through` of one replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +187,15 @@ impl Delta {
     pub fn advance(&self, version: &mut VersionVector) {
         for range in self.ranges() {
             version.raise(range.replica, range.through);
+        }
+    }
+
+    /// Returns the last transaction in it and the chain hash of its replica there, if all of it is of one replica.
+    #[must_use]
+    pub fn end(&self) -> Option<(Dot, u64)> {
+        match &self.ranges[..] {
+            [only] => Some((Dot::new(only.range.replica, only.range.through), only.chain_through)),
+            _ => None,
         }
     }
 

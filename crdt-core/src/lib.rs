@@ -60,7 +60,7 @@ pub use changes::{Change, Changed, Changes};
 pub use clock::{ABSORB_MS_MAX, HybridClock, Stamp};
 pub use codec::DecodeError;
 pub use context::TooManyReplicas;
-pub use delta::{CoalesceError, Delta, DotRange};
+pub use delta::{CoalesceError, Delta, DeltaLead, DotRange};
 pub use digest::Digest;
 pub use document::{ApplyError, Document, MergeError};
 pub use frontier::Frontier;

@@ -182,6 +182,20 @@ fn a_coalesced_delta_takes_out_what_a_receiver_got_in_between() {
     assert_eq!(a, b);
 }
 
+/// Of an element of 12 bytes: kind and length 1, how many dots 1, which one 2 (1 for the first 128).
+#[test]
+fn many_elements_at_once_take_four_bytes_each_beside_their_content() {
+    const ELEMENTS: usize = 1_000;
+    let mut document = Document::new(A);
+    let _ = edit(&mut document, |tx| tx.set("s").insert("first").unwrap());
+    let mut insert = |number| edit(&mut document, |tx| tx.set("s").insert(format!("k{number:011}")).unwrap());
+    let mut batch = insert(0);
+    (1..ELEMENTS).for_each(|number| batch.coalesce(&insert(number)).unwrap());
+    let bytes = batch.to_bytes();
+    assert!(bytes.len() <= 16 * ELEMENTS, "{}", bytes.len());
+    assert_eq!(Delta::decode(&bytes), Ok(batch));
+}
+
 #[test]
 fn a_gap_is_refused_and_changes_nothing() {
     let (mut a, mut b) = (Document::new(A), Document::new(B));

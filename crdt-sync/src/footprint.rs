@@ -62,6 +62,11 @@ pub struct LinkFootprint {
     pub documents: usize,
     /// The peer's names for them, one each.
     pub handles: usize,
+    /// Replicas that have a number, with this end and with the peer; for each at most
+    /// [`REPLICAS_MAX`](crdt_core::limits::REPLICAS_MAX).
+    pub numbered: usize,
+    /// Where the last delta in a document ended, as sent and as received; at most two for each document.
+    pub ends: usize,
     /// Replicas in what is known of the peer; for each document at most three times
     /// [`REPLICAS_MAX`](crdt_core::limits::REPLICAS_MAX).
     pub version_entries: usize,
@@ -108,6 +113,8 @@ impl LinkFootprint {
     pub(crate) fn add(&mut self, other: &Self) {
         self.documents += other.documents;
         self.handles += other.handles;
+        self.numbered += other.numbered;
+        self.ends += other.ends;
         self.version_entries += other.version_entries;
         self.held_snapshots += other.held_snapshots;
         self.control_queued += other.control_queued;

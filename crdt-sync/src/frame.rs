@@ -12,7 +12,7 @@
 //! |---|---|---|---|
 //! | `01` | Hello | magic `63 72 64 74` ("crdt") · version_min varint · version_max varint · replica · incarnation u64 · ordinal varint · nonce u64 · frame_bytes_max varint · in_flight_bytes_max varint · message_bytes_max varint · fields: any number of (tag varint, blob) | control |
 //! | `02` | Offer | handle varint · flags u8 (bit 0: *again*; others 0) · name text (1 to 1024) · frontier | data |
-//! | `03` | Delta | handle varint · delta (rest) | data |
+//! | `03` | Delta | handle varint · names × 8 + form varint · names × name · for forms 0 and 2: chain hash u64 · for forms 2 and 3: salt u64 · what stands behind the table of the delta (rest) | data |
 //! | `04` | Snapshot | handle varint · snapshot (rest) | data |
 //! | `05` | Begin | length varint · hash u64 · first bytes (rest) | data |
 //! | `06` | Part | more bytes (rest) | data |
@@ -39,6 +39,13 @@
 //! **Offer** says: I have this document, durably at this frontier. A later one with the same handle
 //! updates it. With *again* the receiver repeats its own offer, if it has made one before.
 //! Delta and Snapshot of a document come behind the offers of both ends.
+//!
+//! **Delta** has *names* where an encoded delta has its table of replicas, and a form where that has its tag: 0 or 1 for tag 1
+//! (one transaction), 2 or 3 for tag 4 (one with a salt), 4 for tag 2 (several). If it is odd, the chain hash before the transaction is left
+//! out: it is 0 for the first, else that at which the last delta in the document ended on this link; that was of the same replica alone, through the counter
+//! before. A name is a varint *v*, at most 32,768: 0, and a replica
+//! follows; 2n + 1, the replica that the sender has given the number n; 2n + 2, and a replica follows that has the number n from now on. 0
+//! is the sender itself; each end gives the numbers 1, 2, … in turn, and may give one again to the same replica.
 //!
 //! **Begin** and **Part** carry one frame of kind Offer, Delta or Snapshot that is too long for one
 //! message, its kind byte included: *length* bytes whose XXH3-64 (seed 0) is *hash*. One at a time each
@@ -67,17 +74,17 @@
 
 mod decode;
 mod encode;
+mod short_delta;
 
 use std::fmt;
 
-use crdt_core::{Delta, Digest, Dot, Frontier, ReplicaId, Snapshot};
+use crdt_core::{Digest, Dot, Frontier, ReplicaId, Snapshot};
 
 use crate::document_id::DocumentId;
 use crate::event::Refusal;
 
-pub(crate) use encode::{
-    ack, begin, credit, delta, digest, hello, offer, part, ping, pong, reject, snapshot, trail, twin,
-};
+pub(crate) use encode::{ack, begin, credit, digest, hello, offer, part, ping, pong, reject, snapshot, trail, twin};
+pub(crate) use short_delta::{Lead, Name, ShortDelta, delta};
 
 /// The protocol version that this crate speaks, and the only one.
 pub(crate) const PROTOCOL_VERSION: u64 = 1;
@@ -137,7 +144,7 @@ pub(crate) enum Frame<'a> {
     Offer(Offer),
     Delta {
         handle: u32,
-        delta: Delta,
+        delta: ShortDelta<'a>,
     },
     Snapshot {
         handle: u32,

@@ -1,39 +1,17 @@
 //! What one message on a link says, for people and tools that look at the wire.
 //!
-//! How can a trace show frames without a second grammar that drifts from the first? It does not
-//! read bytes: it takes what the endpoint's own decoder made of them, and leaves out the content of
-//! documents. So whatever an endpoint would refuse is refused here with the same error, and nothing
-//! that users have written gets into a log by way of it. (Names of documents do.)
-//!
-//! Deliberately absent: frames that travel in parts, which are the business of whoever has seen all
-//! parts: their bytes, put together, are a frame.
+//! [`FrameReader`](crate::FrameReader) makes it.
 
 use std::fmt;
 
-use crdt_core::{DecodeError, Digest, DotRange, ReplicaId, VersionVector};
+use crdt_core::{Digest, DotRange, ReplicaId, VersionVector};
 
 use crate::document_id::DocumentId;
-use crate::frame::{Frame, Hello, Offer, Rejection};
+use crate::frame::{Hello, Rejection};
 
 /// One message on a link: its kind, and what it says about documents and links; not their content.
 ///
-/// For traces, tests and tools. Shown as one line.
-///
-/// ```
-/// use crdt_core::ReplicaId;
-/// use crdt_sync::{Config, Endpoint, FrameSummary, Input, LinkId, Now, Output};
-///
-/// let mut endpoint = Endpoint::new(ReplicaId::from_u128(1), 5, Config::default());
-/// endpoint.handle(Now::default(), Input::LinkUp { link: LinkId(1), nonce: 7 });
-/// let Some(Output::Transmit { bytes, .. }) = endpoint.poll_output() else { panic!("a hello comes first") };
-///
-/// let hello = FrameSummary::decode(&bytes)?;
-/// assert!(matches!(hello, FrameSummary::Hello { ordinal: 1, nonce: 7, .. }));
-/// assert!(!hello.is_data());
-/// assert_eq!(FrameSummary::decode(&[0x0b])?.to_string(), "Ping");
-/// assert!(FrameSummary::decode(&[0x0b, 0]).is_err());
-/// # Ok::<(), crdt_core::DecodeError>(())
-/// ```
+/// For traces, tests and tools: what a [`FrameReader`](crate::FrameReader) has read. Shown as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameSummary {
@@ -164,43 +142,6 @@ pub enum FrameSummary {
 }
 
 impl FrameSummary {
-    /// Reads one message, as an endpoint does.
-    ///
-    /// Cost: that of decoding all of it, a snapshot included, in time and in memory: meant for looking,
-    /// not for the path of every message in production.
-    ///
-    /// # Errors
-    /// [`DecodeError`] if the bytes are no frame, or hold a delta or snapshot that is none: an endpoint
-    /// closes the link over them.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        Ok(match Frame::decode(bytes)? {
-            Frame::Hello(hello) => Self::of_hello(&hello),
-            Frame::Foreign { min, max } => Self::Foreign { min, max },
-            Frame::Offer(Offer { handle, again, name, frontier }) => {
-                Self::Offer { handle, again, name, version: frontier.version() }
-            }
-            Frame::Delta { handle, delta } => {
-                Self::Delta { handle, ranges: delta.ranges().collect(), bytes: bytes.len() }
-            }
-            Frame::Snapshot { handle, snapshot } => {
-                Self::Snapshot { handle, version: snapshot.version(), bytes: bytes.len() }
-            }
-            Frame::Begin { length, bytes, .. } => Self::Begin { length, bytes: bytes.len() },
-            Frame::Part { bytes } => Self::Part { bytes: bytes.len() },
-            Frame::Ack { handle, credit, counters } => Self::Ack { handle, credit, counters },
-            Frame::Credit { bytes } => Self::Credit { bytes },
-            Frame::Digest { handle, frontier, digest } => Self::Digest { handle, frontier, digest },
-            Frame::Reject { handle, rejection } => Self::Reject { handle, reason: rejection },
-            Frame::Trail { handle, replica, opened, spread, marks } => {
-                Self::Trail { handle, replica, opened, spread, marks }
-            }
-            Frame::Twin { replica, incarnation } => Self::Twin { replica, incarnation },
-            Frame::Ping => Self::Ping,
-            Frame::Pong => Self::Pong,
-            Frame::Skipped => Self::Skipped { kind: bytes.first().copied().unwrap_or_default() },
-        })
-    }
-
     /// Tells whether it counts against credit: then the whole message does.
     #[must_use]
     pub fn is_data(&self) -> bool {
@@ -210,7 +151,7 @@ impl FrameSummary {
         )
     }
 
-    fn of_hello(hello: &Hello) -> Self {
+    pub(crate) fn of_hello(hello: &Hello) -> Self {
         Self::Hello {
             replica: hello.replica,
             incarnation: hello.incarnation,
@@ -281,17 +222,19 @@ fn braced(entries: impl Iterator<Item = String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crdt_core::{Document, Dot};
+    use crdt_core::{Delta, Document, Dot};
 
     use super::*;
     use crate::event::Refusal;
     use crate::frame;
+    use crate::frame_reader::FrameReader;
+    use crate::shorthand::Spoken;
 
     const A: ReplicaId = ReplicaId::from_u128(1);
     const B: ReplicaId = ReplicaId::from_u128(2);
 
     fn line(bytes: &[u8]) -> String {
-        let line = FrameSummary::decode(bytes).unwrap().to_string();
+        let line = FrameReader::default().read(bytes).unwrap().to_string();
         line.replace(&A.to_string(), "A").replace(&B.to_string(), "B")
     }
 
@@ -327,11 +270,13 @@ mod tests {
         }
         let mut both = deltas[0].clone();
         both.coalesce(&deltas[1]).unwrap();
-        assert_eq!(line(&frame::delta(0, &deltas[1])), "Delta #0 {A: 3}");
-        assert_eq!(line(&frame::delta(0, &both)), "Delta #0 {A: 2..3}");
+        // What goes in parts names all replicas in full, as nobody has said hello here.
+        let frame = |delta: &Delta| Spoken::new(B).delta_in_parts(0, &delta.to_bytes());
+        assert_eq!(line(&frame(&deltas[1])), "Delta #0 {A: 3}");
+        assert_eq!(line(&frame(&both)), "Delta #0 {A: 2..3}");
         assert_eq!(line(&frame::snapshot(0, &document.snapshot())), "Snapshot #0 at {A: 3}");
-        for bytes in [frame::delta(0, &both), frame::snapshot(0, &document.snapshot())] {
-            let shown = format!("{:?}", FrameSummary::decode(&bytes).unwrap());
+        for bytes in [frame(&both), frame::snapshot(0, &document.snapshot())] {
+            let shown = format!("{:?}", FrameReader::default().read(&bytes).unwrap());
             assert!(!shown.contains("pin") && !shown.contains("0815"), "{shown}");
         }
     }

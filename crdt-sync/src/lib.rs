@@ -35,7 +35,7 @@
 //! Deliberately absent: sockets, tasks and redialling (`crdt-net`), storage (`crdt-store`), and
 //! repair of a divergence, which is reported only.
 //!
-//! To look at what crosses a link, for a trace or a test: [`FrameSummary`].
+//! To look at what crosses a link, for a trace or a test: [`FrameReader`].
 //!
 //! # Two endpoints
 //!
@@ -87,10 +87,12 @@ mod error;
 mod event;
 mod footprint;
 mod frame;
+mod frame_reader;
 mod frame_summary;
 mod input;
 mod output;
 mod session;
+mod shorthand;
 
 pub use close::CloseReason;
 pub use config::{Accept, Config};
@@ -100,6 +102,7 @@ pub use error::{OpenError, TransactError};
 pub use event::{Event, Refusal, SessionStatus, Source};
 pub use footprint::{DocumentFootprint, Footprint, LinkFootprint};
 pub use frame::Rejection;
+pub use frame_reader::FrameReader;
 pub use frame_summary::FrameSummary;
 pub use input::{Input, LinkId, Now, Ticket};
 pub use output::{Output, Stored, Write};

@@ -15,9 +15,10 @@ use crate::close::CloseReason;
 use crate::config::Config;
 use crate::endpoint::{DocumentIndex, OpenDocument, OpenDocuments};
 use crate::event::{Event, SessionStatus};
-use crate::frame::{self, Frame, Hello, Rejection};
+use crate::frame::{self, Frame, Hello, Rejection, ShortDelta};
 use crate::input::LinkId;
 use crate::output::Output;
+use crate::shorthand::{Heard, Spoken};
 
 /// How many other incarnations of one peer are told apart: so many copies of a store can find out at a time.
 const RIVALS_MAX: usize = 16;
@@ -63,6 +64,9 @@ pub(crate) struct Session {
     rivals: VecDeque<(u64, u64)>,
     credit: Credit,
     progress: BTreeMap<DocumentIndex, Progress>,
+    /// How this end names replicas to the peer, and how the peer does.
+    spoken: Spoken,
+    heard: Heard,
     /// The peer's handles.
     handles: BTreeMap<u32, DocumentIndex>,
     /// An offer was ignored: documents opened from now on ask for it again.
@@ -108,7 +112,8 @@ impl Peer {
 }
 
 impl Session {
-    pub(crate) fn new(link: LinkId, ordinal: u64, now_ms: u64) -> Self {
+    /// `own` is who this end says that it is.
+    pub(crate) fn new(link: LinkId, ordinal: u64, own: ReplicaId, now_ms: u64) -> Self {
         Self {
             link,
             ordinal,
@@ -117,6 +122,8 @@ impl Session {
             rivals: VecDeque::new(),
             credit: Credit::new(0),
             progress: BTreeMap::new(),
+            spoken: Spoken::new(own),
+            heard: Heard::default(),
             handles: BTreeMap::new(),
             ignored_offers: false,
             control: VecDeque::new(),
@@ -170,6 +177,7 @@ impl Session {
             frame_bytes_max,
             chunk_bytes_max: config.chunk_bytes_max.max(1_024).min(frame_bytes_max - frame::OVERHEAD_BYTES_MAX),
         });
+        self.heard.greeted(hello.replica);
         self.liveness.established();
     }
 
@@ -406,6 +414,16 @@ impl Session {
         Ok(())
     }
 
+    /// Learns the numbers that the peer gives in the frame of a delta.
+    pub(crate) fn hear_names(&mut self, delta: &ShortDelta<'_>) -> Result<(), CloseReason> {
+        self.heard.names(delta)
+    }
+
+    /// Makes the delta that a frame of the peer stands for. Comes for each of a document, in order.
+    pub(crate) fn hear_delta(&mut self, handle: u32, delta: &ShortDelta<'_>) -> Result<Delta, CloseReason> {
+        self.heard.delta(handle, delta)
+    }
+
     pub(crate) fn count_delta(&mut self, transactions: u64, duplicate: u64) {
         self.counts.received_delta(transactions, duplicate);
     }
@@ -443,7 +461,7 @@ mod tests {
 
     #[test]
     fn a_document_waits_for_its_parts_once_however_often_it_changes() {
-        let mut session = Session::new(LinkId(1), 1, 0);
+        let mut session = Session::new(LinkId(1), 1, ReplicaId::from_u128(1), 0);
         session.progress.insert(DocumentIndex(0), Progress::new(false));
         session.progress.insert(DocumentIndex(1), Progress::new(false));
         for index in [1, 0, 1, 1, 0] {

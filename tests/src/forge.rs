@@ -5,8 +5,8 @@
 //! the digest that its content has, as an attacker would. It shares nothing with the
 //! library but the reading of primitives, so that both agree on honest snapshots is a second opinion.
 
-use crdt_core::ReplicaId;
 use crdt_core::codec::{Encode, Reader};
+use crdt_core::{Delta, DeltaLead, ReplicaId};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
 /// Bytes of the digest at the end.
@@ -25,6 +25,33 @@ pub fn claim(heads: impl IntoIterator<Item = (ReplicaId, u64)>) -> Vec<u8> {
     }
     bytes.put_bytes(&[0, 0]);
     bytes.put_bytes(&[0; DIGEST_BYTES]);
+    bytes
+}
+
+/// Writes what follows the handle in the frame of a delta, as on a link on which nobody has a number.
+///
+/// # Panics
+/// If the delta's own bytes are none.
+#[must_use]
+pub fn delta_in_full(delta: &Delta) -> Vec<u8> {
+    let encoded = delta.to_bytes();
+    let mut reader = Reader::new(&encoded);
+    let lead = DeltaLead::read(&mut reader).expect("a delta's own bytes");
+    let lead_bytes = &encoded[1..encoded.len() - reader.rest().len()];
+    let count = reader.count(16, "table").expect("a delta's own bytes");
+    let form = match lead {
+        DeltaLead::Single { salt: None, .. } => 0,
+        DeltaLead::Single { salt: Some(_), .. } => 2,
+        DeltaLead::Coalesced => 4,
+    };
+    let mut bytes = Vec::new();
+    bytes.put_varint(8 * count as u64 + form);
+    for _ in 0..count {
+        bytes.put_varint(0);
+        bytes.put_replica(reader.replica("replica").expect("a delta's own bytes"));
+    }
+    bytes.put_bytes(lead_bytes);
+    bytes.put_bytes(reader.rest());
     bytes
 }
 

@@ -386,9 +386,9 @@ fn crowded() -> ([Vec<u8>; 2], Vec<u8>) {
 /// Returns a delta that holds more per byte than honest ones do: in every map, down to the deepest,
 /// a register and four elements of a set, touched and empty.
 fn dense() -> Vec<u8> {
-    const MAP: [u8; 4] = [0, 3, 1, 0];
-    const DEEPEST: [u8; 2] = [0, 2];
-    const SET_AND_REGISTER: [u8; 15] = [2, 0, 0, 4, 0, 0, 1, 0, 2, 0, 16, 0, 3, 0, 0];
+    const MAP: [u8; 3] = [2 * 3, 1, 0];
+    const DEEPEST: [u8; 1] = [2 * 2];
+    const SET_AND_REGISTER: [u8; 14] = [2, 0, 2 * 4, 0, 0, 1, 0, 2, 0, 16, 0, 3, 0, 0];
     let mut bytes = vec![1];
     bytes.put_u64(0);
     bytes.put_u8(1);

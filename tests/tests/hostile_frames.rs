@@ -267,6 +267,8 @@ fn assert_bounded(victim: &Endpoint) {
     assert!(documents <= config.documents_max && held.timers <= held.links, "{held:?}");
     assert!(held.all_documents.log_bytes <= config.log_bytes_max * documents, "{held:?}");
     assert!(all_links.version_entries <= 3 * REPLICAS_MAX * documents, "{held:?}");
+    assert!(all_links.numbered <= 2 * REPLICAS_MAX * held.links, "{held:?}");
+    assert!(all_links.ends <= 2 * documents, "{held:?}");
     assert!(all_links.incoming_bytes < config.message_bytes_max, "{held:?}");
     assert_eq!((held.loads, held.waiting_bytes, all_links.withheld_bytes), (0, 0, 0), "{held:?}");
     let LinkFootprint { handles, held_snapshots, data_queued, parts_queued, digests_due, .. } = all_links;

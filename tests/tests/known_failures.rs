@@ -384,7 +384,7 @@ fn covering(frontier: &Frontier, through: u64) -> Vec<u8> {
     bytes.put_varint(through - after);
     bytes.put_bytes(&head[head.len() - 8..]);
     bytes.put_u64(0);
-    bytes.put_bytes(&[0, 0]);
+    bytes.put_u8(0);
     bytes
 }
 

@@ -7,9 +7,10 @@ use std::num::NonZeroU64;
 
 use smallvec::SmallVec;
 
-use super::encode::{COALESCED, SALTED, SINGLE, chain};
+use super::encode::{CONTENT_AT, chain};
 use super::{
-    ChainedRange, CounterDelta, Delta, DotRange, LeafDelta, MapDelta, NodeDelta, OwnWrite, SetDelta, needs_of, range_of,
+    ChainedRange, CounterDelta, Delta, DeltaLead, DotRange, LeafDelta, MapDelta, NodeDelta, OwnWrite, SetDelta,
+    needs_of, range_of,
 };
 use crate::clock::Stamp;
 use crate::codec::{DecodeError, Reader};
@@ -31,21 +32,20 @@ impl Delta {
     /// [`DecodeError`] for whatever [`encode`](Self::encode) would not have written.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
-        match reader.u8("a delta")? {
-            tag @ (SINGLE | SALTED) => Self::decode_single(tag, reader),
-            COALESCED => Self::decode_coalesced(reader),
-            tag => Err(DecodeError::Unknown { what: "delta format", tag }),
+        match DeltaLead::read(&mut reader)? {
+            DeltaLead::Single { chain_after, salt } => {
+                Self::decode_single(reader, &bytes[CONTENT_AT..], chain_after, salt)
+            }
+            DeltaLead::Coalesced => Self::decode_coalesced(reader),
         }
     }
 
-    fn decode_single(tag: u8, mut reader: Reader<'_>) -> Result<Self, DecodeError> {
-        const SALT: &str = "a salt";
-        let chain_after = reader.u64("a chain hash")?;
-        let content = reader.rest();
-        let salt = match tag {
-            SALTED => Some(NonZeroU64::new(reader.u64(SALT)?).ok_or(DecodeError::NotCanonical(SALT))?),
-            _ => None,
-        };
+    fn decode_single(
+        mut reader: Reader<'_>,
+        content: &[u8],
+        chain_after: u64,
+        salt: Option<NonZeroU64>,
+    ) -> Result<Self, DecodeError> {
         let mut table = ReplicaTable::read(&mut reader)?;
         let replica = table.replica(&mut reader)?;
         let after = reader.varint_max(COUNTER_MAX - 1, "a counter")?;
@@ -115,15 +115,18 @@ impl<'b> Decoder<'b, '_> {
     }
 
     fn dot_in_range(&mut self) -> Result<Dot, DecodeError> {
-        if let [only] = self.ranges
-            && only.range.through == only.range.after + 1
-        {
-            return Ok(Dot::new(only.range.replica, only.range.through));
-        }
-        let replica = self.table.replica(&mut self.reader)?;
-        let range = range_of(self.ranges, replica).ok_or(DecodeError::NotCanonical("a dot outside the ranges"))?;
+        let range = match self.ranges {
+            [only] if only.range.through == only.range.after + 1 => {
+                return Ok(Dot::new(only.range.replica, only.range.through));
+            }
+            [only] => only.range,
+            _ => {
+                let replica = self.table.replica(&mut self.reader)?;
+                range_of(self.ranges, replica).ok_or(DecodeError::NotCanonical("a dot outside the ranges"))?
+            }
+        };
         let offset = self.reader.varint_max(range.through - range.after - 1, "a dot in a range")?;
-        Ok(Dot::new(replica, range.after + 1 + offset))
+        Ok(Dot::new(range.replica, range.after + 1 + offset))
     }
 
     fn dot_outside_ranges(&mut self) -> Result<Dot, DecodeError> {
@@ -173,20 +176,24 @@ impl<'b> Decoder<'b, '_> {
         self.leaf::<P, ()>(|_| Ok(P::keep(|| ())))
     }
 
-    /// Reads a presence mark; also tells whether it is there.
-    fn presence<P: Pass>(&mut self) -> Result<(bool, P::Kept<Presence>), DecodeError> {
-        match self.reader.u8("a presence mark")? {
-            0 => Ok((false, P::keep(|| None))),
-            1 => Ok((true, P::map(self.mark::<P>()?, |leaf| Some(Box::new(leaf))))),
-            _ => Err(DecodeError::NotCanonical("a presence mark")),
+    /// Reads how much a map or set lists, of at least so many bytes each, and its presence; also tells whether that is there.
+    fn container<P: Pass>(
+        &mut self,
+        entry_bytes_min: usize,
+        what: &'static str,
+    ) -> Result<(usize, bool, P::Kept<Presence>), DecodeError> {
+        let head = self.reader.varint(what)?;
+        let count = self.reader.holds(head >> 1, entry_bytes_min, what)?;
+        match head & 1 {
+            0 => Ok((count, false, P::keep(|| None))),
+            _ => Ok((count, true, P::map(self.mark::<P>()?, |leaf| Some(Box::new(leaf))))),
         }
     }
 
     /// Reads a map with at most `depth` keys beneath each other; the root, if as many as there may be.
     fn map<P: Pass>(&mut self, depth: usize) -> Result<P::Kept<MapDelta>, DecodeError> {
         const WHAT: &str = "the keys of a map";
-        let (marked, presence) = self.presence::<P>()?;
-        let count = self.reader.count(3, WHAT)?;
+        let (count, marked, presence) = self.container::<P>(3, WHAT)?;
         if depth < NESTING_MAX {
             touched(marked, count)?;
         } else if marked {
@@ -212,8 +219,7 @@ impl<'b> Decoder<'b, '_> {
 
     fn set<P: Pass>(&mut self) -> Result<P::Kept<SetDelta>, DecodeError> {
         const WHAT: &str = "the elements of a set";
-        let (marked, presence) = self.presence::<P>()?;
-        let count = self.reader.count(2, WHAT)?;
+        let (count, marked, presence) = self.container::<P>(2, WHAT)?;
         touched(marked, count)?;
         let mut set = P::map(presence, |presence| SetDelta { presence, elements: SortedMap::with_capacity(count) });
         let mut last = None;

@@ -6,7 +6,9 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{ChainedRange, CounterDelta, Delta, LeafDelta, MapDelta, NodeDelta, OwnWrite, SetDelta, range_of};
+use super::{
+    ChainedRange, CounterDelta, Delta, DeltaLead, LeafDelta, MapDelta, NodeDelta, OwnWrite, SetDelta, range_of,
+};
 use crate::clock::Stamp;
 use crate::codec::Encode;
 use crate::id::{Dot, ReplicaId};
@@ -19,25 +21,18 @@ pub(super) const SINGLE: u8 = 1;
 pub(super) const COALESCED: u8 = 2;
 /// First byte of a delta of one transaction that has a salt.
 pub(super) const SALTED: u8 = 4;
+/// Where in the bytes of a delta of one transaction the content begins, which its chain hash covers.
+pub(super) const CONTENT_AT: usize = 1 + size_of::<u64>();
 
 impl Delta {
     /// Appends the canonical bytes, 30 to 60 for one small entry. O(entries).
     pub fn encode(&self, out: &mut Vec<u8>) {
-        match self.single() {
-            Some(only) => {
-                out.put_u8(if self.salt.is_some() { SALTED } else { SINGLE });
-                out.put_u64(only.chain_after);
-                self.encode_content(only, out);
-            }
-            None => {
-                out.put_u8(COALESCED);
-                let replicas = self.replicas();
-                put_replicas(out, &replicas);
-                let mut encoder = Encoder { out, replicas: &replicas, ranges: &self.ranges };
-                encoder.ranges();
-                encoder.map(&self.body);
-            }
-        }
+        let lead = match self.single() {
+            Some(only) => DeltaLead::Single { chain_after: only.chain_after, salt: self.salt },
+            None => DeltaLead::Coalesced,
+        };
+        lead.encode(out);
+        self.encode_behind_lead(out);
     }
 
     /// Returns the one range of a delta of one transaction.
@@ -52,20 +47,25 @@ impl Delta {
     pub(crate) fn seal(&mut self) {
         let only = *self.single().expect("a commit spends one dot");
         let mut content = Vec::with_capacity(64);
-        self.encode_content(&only, &mut content);
+        if let Some(salt) = self.salt {
+            content.put_u64(salt.get());
+        }
+        self.encode_behind_lead(&mut content);
         self.ranges[0].chain_through = chain(only.chain_after, &content);
     }
 
-    /// Appends what the chain hash of a single delta covers.
-    fn encode_content(&self, only: &ChainedRange, out: &mut Vec<u8>) {
-        if let Some(salt) = self.salt {
-            out.put_u64(salt.get());
-        }
+    /// Appends the table of replicas and what refers to it.
+    fn encode_behind_lead(&self, out: &mut Vec<u8>) {
         let replicas = self.replicas();
         put_replicas(out, &replicas);
         let mut encoder = Encoder { out, replicas: &replicas, ranges: &self.ranges };
-        encoder.replica(only.range.replica);
-        encoder.out.put_varint(only.range.after);
+        match self.single() {
+            Some(only) => {
+                encoder.replica(only.range.replica);
+                encoder.out.put_varint(only.range.after);
+            }
+            None => encoder.ranges(),
+        }
         encoder.map(&self.body);
     }
 
@@ -110,15 +110,16 @@ impl Encoder<'_> {
         }
     }
 
-    /// Writes a dot inside the ranges; nothing where there is one dot only.
+    /// Writes a dot inside the ranges: no replica where they are of one, nothing where there is one dot only.
     fn dot_in_range(&mut self, dot: Dot) {
-        if let [only] = self.ranges
-            && only.range.through == only.range.after + 1
-        {
-            return;
-        }
-        let range = range_of(self.ranges, dot.replica).expect("added dots lie in the ranges");
-        self.replica(dot.replica);
+        let range = match self.ranges {
+            [only] if only.range.through == only.range.after + 1 => return,
+            [only] => only.range,
+            _ => {
+                self.replica(dot.replica);
+                range_of(self.ranges, dot.replica).expect("added dots lie in the ranges")
+            }
+        };
         self.out.put_varint(dot.counter - range.after - 1);
     }
 
@@ -138,16 +139,16 @@ impl Encoder<'_> {
         }
     }
 
-    fn presence(&mut self, presence: Option<&LeafDelta<()>>) {
-        self.out.put_u8(u8::from(presence.is_some()));
+    /// Writes how much a map or set lists, and its presence.
+    fn container(&mut self, entries: usize, presence: Option<&LeafDelta<()>>) {
+        self.out.put_varint((entries as u64) << 1 | u64::from(presence.is_some()));
         if let Some(leaf) = presence {
             self.leaf(leaf, |_, ()| ());
         }
     }
 
     fn map(&mut self, map: &MapDelta) {
-        self.presence(map.presence.as_deref());
-        self.out.put_varint(map.children.len() as u64);
+        self.container(map.children.len(), map.presence.as_deref());
         for (key, child) in map.children.iter() {
             put_key(self.out, key);
             match child {
@@ -160,8 +161,7 @@ impl Encoder<'_> {
     }
 
     fn set(&mut self, set: &SetDelta) {
-        self.presence(set.presence.as_deref());
-        self.out.put_varint(set.elements.len() as u64);
+        self.container(set.elements.len(), set.presence.as_deref());
         for (element, leaf) in set.elements.iter() {
             put_value(self.out, element);
             self.leaf(leaf, |_, ()| ());

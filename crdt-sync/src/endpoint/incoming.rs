@@ -2,7 +2,7 @@
 //! closed, or one document ends on it.
 
 use crdt_core::planted::{Bug, is_planted};
-use crdt_core::{ApplyError, Delta, Digest, Dot, DotRange, MergeError, ReplicaId, Snapshot};
+use crdt_core::{ApplyError, Digest, Dot, DotRange, MergeError, ReplicaId, Snapshot};
 
 use super::durable::Received;
 use super::open_documents::Known;
@@ -11,7 +11,7 @@ use super::{DocumentIndex, Endpoint, OpenDocument};
 use crate::close::CloseReason;
 use crate::config::Accept;
 use crate::event::{Event, Refusal, Source};
-use crate::frame::{Frame, Offer, Rejection};
+use crate::frame::{Frame, Offer, Rejection, ShortDelta};
 use crate::input::LinkId;
 use crate::session::{Context, OfferState, Session, is_data};
 
@@ -68,8 +68,11 @@ impl Endpoint {
             Frame::Part { bytes } => self.receive_part(received, bytes),
             Frame::Offer(offer) => self.receive_offer(received, offer),
             Frame::Delta { handle, delta } => {
-                let index = self.live(link)?.0.document_of(handle)?;
-                self.receive_delta(received, index, delta, whole)
+                let (session, _) = self.live(link)?;
+                let index = session.document_of(handle)?;
+                // Other documents may use these numbers before this one is in memory.
+                session.hear_names(&delta)?;
+                self.receive_delta(received, index, (handle, &delta), whole)
             }
             Frame::Snapshot { handle, snapshot } => {
                 let index = self.live(link)?.0.document_of(handle)?;
@@ -168,11 +171,10 @@ impl Endpoint {
         &mut self,
         received: Received,
         index: DocumentIndex,
-        delta: Delta,
+        (handle, delta): (u32, &ShortDelta<'_>),
         whole: &[u8],
     ) -> Result<(), CloseReason> {
         let link = received.link;
-        let transactions = delta.len();
         let Some(source) = self.sender(link, index)? else {
             self.release(received);
             return Ok(());
@@ -180,6 +182,8 @@ impl Endpoint {
         if !self.takes(received, index, whole) {
             return Ok(());
         }
+        let delta = self.live(link)?.0.hear_delta(handle, delta)?;
+        let transactions = delta.len();
         let claim = self.unsettled_claim(index, delta.ranges().map(|range| (range.replica, range.through)));
         let Some(document) = self.documents.at_mut(index).and_then(OpenDocument::resident_mut) else { return Ok(()) };
         let ranges: Vec<DotRange> = delta.ranges().collect();

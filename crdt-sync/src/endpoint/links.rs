@@ -34,7 +34,7 @@ impl Endpoint {
             return;
         }
         self.links_opened += 1;
-        let mut session = Session::new(link, self.links_opened, self.now.monotonic_ms);
+        let mut session = Session::new(link, self.links_opened, self.replica, self.now.monotonic_ms);
         let hello = frame::hello(&Hello {
             replica: self.replica,
             incarnation: self.incarnation,

@@ -25,7 +25,7 @@ use crate::input::Ticket;
 use crate::output::{Stored, Write};
 
 /// The longest frame that is kept for the next link; longer ones are rare and worth making again.
-const FRAME_KEPT_BYTES_MAX: usize = 4 << 10;
+const ENCODED_KEPT_BYTES_MAX: usize = 4 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Resident {
@@ -38,7 +38,7 @@ pub(crate) struct Resident {
     /// Writes up to this one say nothing of what is durable: they name dots as they were before they were renamed.
     renamed: Ticket,
     /// The last delta that was made a frame as it is, by position: all links send the same bytes.
-    frame: Option<(u64, Arc<Vec<u8>>)>,
+    encoded: Option<(u64, Arc<Vec<u8>>)>,
     /// The last snapshot that was made a frame, by version, for as long as some link still sends it.
     snapshot_frame: Option<(VersionVector, Weak<Vec<u8>>)>,
 }
@@ -93,7 +93,7 @@ impl Resident {
             durable: VersionVector::new(),
             durable_end: 0,
             renamed: Ticket(0),
-            frame: None,
+            encoded: None,
             snapshot_frame: None,
         }
     }
@@ -147,7 +147,7 @@ impl Resident {
         self.durable = VersionVector::new();
         self.durable_end = self.log.end();
         self.renamed = requested;
-        self.frame = None;
+        self.encoded = None;
         self.snapshot_frame = None;
         self.restart(replica, snapshot);
     }
@@ -214,7 +214,7 @@ impl Resident {
         let changes = self.document.merge(snapshot)?;
         self.log.rebase(&version);
         // Rebasing may have moved another delta to the position.
-        self.frame = None;
+        self.encoded = None;
         let write = Write::Snapshot(self.document.snapshot());
         Ok(Some(Taken { write, changes }))
     }
@@ -248,42 +248,41 @@ impl Resident {
     pub(crate) fn truncate_log(&mut self, log_bytes_max: usize) {
         if self.log.bytes() > log_bytes_max && !is_planted(Bug::LogNeverCut) {
             self.log.truncate_to_bytes(log_bytes_max);
-            self.forget_frame();
+            self.forget_encoded();
         }
     }
 
     /// Drops the oldest deltas beyond `bytes_max`, as far as they are held by all who may ask for them.
     pub(crate) fn truncate_held_log(&mut self, bytes_max: usize, is_held: impl Fn(&Delta) -> bool) {
         self.log.truncate_held(bytes_max, is_held);
-        self.forget_frame();
+        self.forget_encoded();
     }
 
     /// No position that was cut off is ever asked for again.
-    fn forget_frame(&mut self) {
-        self.frame.take_if(|(position, _)| *position < self.log.start());
+    fn forget_encoded(&mut self) {
+        self.encoded.take_if(|(position, _)| *position < self.log.start());
     }
 
     pub(crate) fn footprint(&self) -> DocumentFootprint {
         DocumentFootprint {
             log_deltas: self.log.len(),
             log_bytes: self.log.bytes(),
-            frame_bytes: self.frame.as_ref().map_or(0, |(_, frame)| frame.len()),
+            frame_bytes: self.encoded.as_ref().map_or(0, |(_, encoded)| encoded.len()),
         }
     }
 
-    /// Returns the frame of one delta of the log as it is, under the handle that every link knows it by.
-    pub(crate) fn delta_frame(&mut self, handle: u32, position: u64) -> Option<Arc<Vec<u8>>> {
-        if let Some((cached, frame)) = &self.frame
+    /// Returns one delta of the log as it is, encoded.
+    pub(crate) fn encoded_delta(&mut self, position: u64) -> Option<Arc<Vec<u8>>> {
+        if let Some((cached, encoded)) = &self.encoded
             && *cached == position
         {
-            return Some(Arc::clone(frame));
+            return Some(Arc::clone(encoded));
         }
-        let delta = self.log.at(position)?;
-        let frame = Arc::new(frame::delta(handle, delta));
-        if frame.len() <= FRAME_KEPT_BYTES_MAX {
-            self.frame = Some((position, Arc::clone(&frame)));
+        let encoded = Arc::new(self.log.at(position)?.to_bytes());
+        if encoded.len() <= ENCODED_KEPT_BYTES_MAX {
+            self.encoded = Some((position, Arc::clone(&encoded)));
         }
-        Some(frame)
+        Some(encoded)
     }
 
     /// Returns the frame of a snapshot of this document, which was taken at `version`. Links that

@@ -2,11 +2,11 @@
 //! in the conversation is for the session to say.
 
 use crdt_core::codec::Reader;
-use crdt_core::{COUNTER_MAX, DecodeError, Delta, Digest, Dot, Frontier, ReplicaId, Snapshot};
+use crdt_core::{COUNTER_MAX, DecodeError, Digest, Dot, Frontier, ReplicaId, Snapshot};
 
 use super::{
     FIELD_FORMER, FORMER_MAX, FRAME_BYTES_MIN, Frame, HELLO_BYTES_MAX, Hello, MAGIC, MARKS_MAX, Offer,
-    PROTOCOL_VERSION, Rejection, kind,
+    PROTOCOL_VERSION, Rejection, ShortDelta, kind,
 };
 use crate::document_id::DocumentId;
 use crate::event::Refusal;
@@ -24,7 +24,7 @@ impl<'a> Frame<'a> {
             kind::OFFER => Self::Offer(read_offer(&mut reader)?),
             kind::DELTA => {
                 let handle = read_handle(&mut reader)?;
-                Self::Delta { handle, delta: Delta::decode(take_rest(&mut reader)?)? }
+                Self::Delta { handle, delta: ShortDelta::read(&mut reader)? }
             }
             kind::SNAPSHOT => {
                 let handle = read_handle(&mut reader)?;
@@ -181,6 +181,6 @@ fn read_handle(reader: &mut Reader<'_>) -> Result<u32, DecodeError> {
     u32::try_from(handle).map_err(|_| DecodeError::Limit("handle"))
 }
 
-fn take_rest<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
+pub(super) fn take_rest<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
     reader.bytes(reader.rest().len(), "rest")
 }

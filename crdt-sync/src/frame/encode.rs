@@ -1,7 +1,7 @@
 //! Frames to bytes. Each function makes one whole message; none can fail.
 
 use crdt_core::codec::Encode;
-use crdt_core::{Delta, Digest, Frontier, ReplicaId, Snapshot};
+use crdt_core::{Digest, Frontier, ReplicaId, Snapshot};
 
 use super::{FIELD_FORMER, Hello, MAGIC, PROTOCOL_VERSION, Rejection, kind};
 use crate::document_id::DocumentId;
@@ -32,12 +32,6 @@ pub(crate) fn offer(handle: u32, again: bool, name: &DocumentId, frontier: &Fron
     out.put_u8(u8::from(again));
     out.put_blob(name.as_str().as_bytes());
     frontier.encode(&mut out);
-    out
-}
-
-pub(crate) fn delta(handle: u32, delta: &Delta) -> Vec<u8> {
-    let mut out = with_handle(kind::DELTA, handle);
-    delta.encode(&mut out);
     out
 }
 
@@ -130,7 +124,7 @@ pub(crate) fn pong() -> Vec<u8> {
     vec![kind::PONG]
 }
 
-fn with_handle(kind: u8, handle: u32) -> Vec<u8> {
+pub(super) fn with_handle(kind: u8, handle: u32) -> Vec<u8> {
     let mut out = vec![kind];
     out.put_varint(u64::from(handle));
     out

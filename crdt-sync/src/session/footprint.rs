@@ -10,6 +10,8 @@ impl Session {
         let mut footprint = LinkFootprint {
             documents: self.progress.len(),
             handles: self.handles.len(),
+            numbered: self.spoken.numbered() + self.heard.numbered(),
+            ends: self.spoken.ends() + self.heard.ends(),
             version_entries: 0,
             held_snapshots: 0,
             control_queued: self.control.len(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crdt_core::planted::{Bug, is_planted};
 use crdt_core::{Delta, VersionVector};
 
-use crate::endpoint::{DocumentIndex, OpenDocument, OpenDocuments, Resident};
+use crate::endpoint::{OpenDocument, OpenDocuments, Resident};
 use crate::event::{Event, Refusal};
 use crate::frame::{self, Rejection};
 
@@ -32,19 +32,33 @@ enum Turn {
         bytes: Arc<Vec<u8>>,
         then: Box<Then>,
     },
+    Deltas {
+        encoded: Arc<Vec<u8>>,
+        deltas: Sent,
+        cursor: u64,
+    },
 }
 
 /// What is true once a frame is on its way.
 enum Then {
     Offered,
-    Sent { deltas: Sent, cursor: u64 },
-    SentAll { version: VersionVector, end: u64, rebases: u64 },
+    Sent {
+        deltas: Sent,
+        cursor: u64,
+        /// The delta, encoded, if its frame does not go in parts.
+        at_once: Option<Arc<Vec<u8>>>,
+    },
+    SentAll {
+        version: VersionVector,
+        end: u64,
+        rebases: u64,
+    },
 }
 
 /// What a delta frame holds.
 enum Sent {
     One(Arc<Delta>),
-    Merged(Delta),
+    Merged(Box<Delta>),
 }
 
 impl Sent {
@@ -131,6 +145,15 @@ impl Session {
                 return None;
             }
             Turn::Frame { bytes, then } => (bytes, then),
+            Turn::Deltas { encoded, deltas, cursor } => {
+                let handle = document.index().0;
+                let frame = self.spoken.delta(handle, &encoded);
+                let (frame, at_once) = match frame.len() > chunk_bytes_max {
+                    true => (self.spoken.delta_in_parts(handle, &encoded), None),
+                    false => (frame, Some(encoded)),
+                };
+                (Arc::new(frame), Box::new(Then::Sent { deltas, cursor, at_once }))
+            }
         };
         if bytes.len() as u64 > message_bytes_max {
             self.refuse_too_large(document, context);
@@ -168,7 +191,11 @@ impl Session {
                 }
                 self.compare(document, context);
             }
-            Then::Sent { deltas, cursor } => {
+            Then::Sent { deltas, cursor, at_once } => {
+                match at_once {
+                    Some(encoded) => self.spoken.said(document.index().0, deltas.delta(), &encoded),
+                    None => self.spoken.said_in_parts(document.index().0),
+                }
                 deltas.delta().advance(&mut progress.known);
                 if is_planted(Bug::SentMeansAcked) {
                     deltas.delta().advance(&mut progress.acked);
@@ -215,12 +242,12 @@ fn turn(progress: &mut Progress, document: &mut OpenDocument, room: Room) -> Tur
     if progress.theirs.is_none() {
         return Turn::Idle;
     }
-    let (index, rebases) = (document.index(), document.rebases());
+    let rebases = document.rebases();
     let Some(resident) = document.resident_mut() else {
         return if document.is_covered_by(&progress.known) { Turn::Idle } else { Turn::Load };
     };
     if !progress.needs_snapshot(resident, rebases) {
-        return deltas(progress, index, resident, room);
+        return deltas(progress, resident, room);
     }
     if room.parts_free { snapshot(progress, document) } else { Turn::Wait }
 }
@@ -257,7 +284,7 @@ fn snapshot(progress: &mut Progress, document: &mut OpenDocument) -> Turn {
 }
 
 /// Takes the next deltas that the peer lacks, merged into one if there are several.
-fn deltas(progress: &mut Progress, index: DocumentIndex, document: &mut Resident, room: Room) -> Turn {
+fn deltas(progress: &mut Progress, document: &mut Resident, room: Room) -> Turn {
     let end = document.durable_end();
     let Some((first, position)) = next_unknown(progress, document, progress.cursor) else {
         progress.cursor = progress.cursor.max(end);
@@ -284,14 +311,14 @@ fn deltas(progress: &mut Progress, index: DocumentIndex, document: &mut Resident
         cursor = position + 1;
     }
     if let Some(merged) = merged {
-        let bytes = Arc::new(frame::delta(index.0, &merged));
-        return Turn::Frame { bytes, then: Box::new(Then::Sent { deltas: Sent::Merged(merged), cursor }) };
+        let encoded = Arc::new(merged.to_bytes());
+        return Turn::Deltas { encoded, deltas: Sent::Merged(Box::new(merged)), cursor };
     }
     if first.size_hint() > room.chunk_bytes_max && !room.parts_free {
         return Turn::Wait;
     }
-    match document.delta_frame(index.0, position) {
-        Some(bytes) => Turn::Frame { bytes, then: Box::new(Then::Sent { deltas: Sent::One(first), cursor }) },
+    match document.encoded_delta(position) {
+        Some(encoded) => Turn::Deltas { encoded, deltas: Sent::One(first), cursor },
         None => Turn::Idle,
     }
 }

@@ -44,12 +44,13 @@ fn closes_on(bytes: &[u8]) -> Option<CloseReason> {
 fn frames_out_of_place_are_violations() {
     let (network, _) = linked();
     let second_hello = network.sent.iter().find(|sent| sent.kind() == HELLO).unwrap().bytes.clone();
-    let violations: [&[u8]; 6] = [
+    let violations: [&[u8]; 7] = [
         &second_hello,
-        &[0x03, 99, 0],   // A delta of a handle that was never offered.
+        &[0x03, 99, 0], // A delta of a handle that was never offered.
+        &[0x03, 0, 8, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], // A number of a replica that was never given.
         &[0x06, 1, 2, 3], // A part of nothing.
-        &[0x08, 200, 1],  // Credit for what was never sent.
-        &[0x0a, 99, 2],   // A rejection of what was never offered.
+        &[0x08, 200, 1], // Credit for what was never sent.
+        &[0x0a, 99, 2], // A rejection of what was never offered.
         &[0x05, 2, 0x75, 0x6f, 0, 0, 0, 0, 0, 0, 0x0b, 0x0b], // In parts, but with another hash or kind.
     ];
     for bytes in violations {
@@ -82,17 +83,36 @@ fn a_frame_of_the_limit_is_read_and_one_byte_more_is_refused() {
     assert_eq!(closes_on(&bytes), Some(CloseReason::TooLarge { bytes: limit as u64 + 1 }));
 }
 
-#[test]
-fn a_delta_before_its_predecessor_closes_the_link() {
+/// Returns the second of two deltas of which node 0 has got none, with and without the chain hash before it.
+fn without_predecessor() -> (Network, usize, [Vec<u8>; 2]) {
     let (mut network, wire) = linked();
     network.pause(wire, 0);
     network.insert(1, "d", "first");
     network.run();
+    let (_, _, chain) = network.nodes[1].endpoint.document(&id("d")).unwrap().frontier().iter().next().unwrap();
     network.insert(1, "d", "second");
     network.run();
-    let deltas: Vec<Vec<u8>> =
-        network.sent.iter().filter(|sent| sent.kind() == DELTA).map(|sent| sent.bytes.clone()).collect();
-    network.inject(wire, 0, &deltas[1]);
+    let last = network.sent.iter().rfind(|sent| sent.kind() == DELTA).unwrap().bytes.clone();
+    // One name, which is that of the sender; odd means that the hash is left out.
+    let (head, rest) = last.split_at(4);
+    assert_eq!(head, [DELTA, 0, 1 << 3 | 1, 1]);
+    let whole = [&[DELTA, 0, 1 << 3, 1], &chain.to_le_bytes()[..], rest].concat();
+    (network, wire, [whole, last])
+}
+
+#[test]
+fn a_delta_that_does_not_follow_the_last_although_it_says_so_closes_the_link() {
+    let (mut network, wire, [_, short]) = without_predecessor();
+    network.inject(wire, 0, &short);
+    let violation = CloseReason::ProtocolViolation("a delta that does not follow");
+    assert_eq!(network.nodes[0].closes[0].1, violation);
+    assert!(network.elements(0, "d").is_empty(), "nothing has changed");
+}
+
+#[test]
+fn a_delta_before_its_predecessor_closes_the_link() {
+    let (mut network, wire, [whole, _]) = without_predecessor();
+    network.inject(wire, 0, &whole);
     assert_eq!(network.nodes[0].closes[0].1, CloseReason::Gap);
     assert!(network.elements(0, "d").is_empty(), "nothing has changed");
     network.wires.clear();

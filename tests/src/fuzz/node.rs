@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crdt_core::{Document, ReplicaId, Snapshot, Transaction};
 use crdt_sync::{
-    CloseReason, Config, DocumentId, Endpoint, Event, FrameSummary, Input, LinkId, Now, Output, Stored, Ticket, Write,
+    CloseReason, Config, DocumentId, Endpoint, Event, FrameReader, Input, LinkId, Now, Output, Stored, Ticket, Write,
 };
 
 use super::documents::still_works;
@@ -46,6 +46,8 @@ pub(crate) struct Node {
     lives: u64,
     /// Everything it told the application.
     pub(crate) events: Vec<Event>,
+    /// Read what it says, by link.
+    readers: BTreeMap<LinkId, FrameReader>,
     store: BTreeMap<DocumentId, Stored>,
     waiting: VecDeque<(Ticket, DocumentId, Write)>,
     /// Writes become durable at once.
@@ -58,6 +60,7 @@ impl Node {
             endpoint: start(replica, 1),
             lives: 1,
             events: Vec::new(),
+            readers: BTreeMap::new(),
             store: BTreeMap::new(),
             waiting: VecDeque::new(),
             instant: true,
@@ -161,7 +164,8 @@ impl Node {
                 Some(Output::Persist { ticket, document, write }) => self.waiting.push_back((ticket, document, write)),
                 Some(Output::Transmit { link, bytes }) => {
                     assert!(bytes.len() <= config().frame_bytes_max, "a frame of {} bytes", bytes.len());
-                    let _ = FrameSummary::decode(&bytes).expect("what an endpoint sends, one can read");
+                    let read = self.readers.entry(link).or_default().read(&bytes);
+                    let _ = read.expect("what an endpoint sends, one can read");
                     sent.push(Sent::Frame(link, bytes));
                 }
                 Some(Output::Load { document }) => {

@@ -10,6 +10,7 @@ use super::input::{Input, put_piece};
 use super::node::{Node, Sent, id};
 use super::pair::Pair;
 use super::seal::{DELTA, IN_PARTS, SEALED, SNAPSHOT, frames};
+use crate::forge;
 use crate::network::replica;
 use crate::script::WALL_MS;
 
@@ -179,7 +180,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         payload(SNAPSHOT, 1, &state.encode());
     }
     for delta in history().deltas.iter().step_by(12) {
-        payload(DELTA, 1, &delta.to_bytes());
+        payload(DELTA, 1, &forge::delta_in_full(delta));
     }
     for control in [&[0x08, 100][..], &[0x0a, 1, 2], &[0x0b], &[0x0c], &[0x80, 1, 2], &[0x07, 1, 0, 0]] {
         let mut script = vec![settled, 0];

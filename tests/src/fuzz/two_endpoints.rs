@@ -264,7 +264,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     seeds.push(divergence());
     for flags in [0, SEALED, SEALED | IN_PARTS] {
         let mut script = vec![0, 0, 3, 0, 1, 0, 14, 0, 0, 2, 1, 6, flags];
-        put_piece(&mut script, &[3, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        put_piece(&mut script, &[3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         seeds.push(script);
     }
     seeds

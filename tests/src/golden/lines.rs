@@ -1,7 +1,7 @@
 //! How things are written down: one line each, replicas by their letters.
 
 use crdt_core::{Changed, Changes, Delta, VersionVector};
-use crdt_sync::{Event, FrameSummary, LinkId, Source, Write};
+use crdt_sync::{CloseReason, Event, FrameReader, LinkId, Source, Write};
 
 use crate::network::replica;
 
@@ -22,24 +22,24 @@ pub(super) fn with_letters(line: &str) -> String {
     line
 }
 
-/// Shows a message: `Delta #0 {A: 3} [60]`.
-pub(super) fn message(bytes: &[u8]) -> String {
-    match FrameSummary::decode(bytes) {
+/// Shows a message: `Delta #0 {A: 3} [60]`. The reader has read what the same end said before.
+pub(super) fn message(bytes: &[u8], reader: &mut FrameReader) -> String {
+    match reader.read(bytes) {
         Ok(frame) if frame.is_data() => format!("{frame} [{}]", bytes.len()),
         Ok(frame) => frame.to_string(),
-        Err(error) => format!("no frame: {error}"),
+        Err(CloseReason::Malformed(error)) => format!("no frame: {error}"),
+        Err(reason) => format!("no frame here: {reason}"),
     }
 }
 
 /// Shows which message it is, where all of it was shown before: `Delta #0`.
-pub(super) fn message_again(bytes: &[u8]) -> String {
-    let whole = message(bytes);
+pub(super) fn message_again(whole: &str) -> String {
     let words: Vec<&str> = whole.split(' ').collect();
     match words[..] {
         [kind, handle, ..] if handle.starts_with('#') => format!("{kind} {}", handle.trim_end_matches(':')),
         ["unknown" | "no", kind, ..] => format!("{} {}", words[0], kind.trim_end_matches(':')),
         [kind, ..] => kind.to_owned(),
-        [] => whole,
+        [] => whole.to_owned(),
     }
 }
 

@@ -122,8 +122,8 @@ impl Stage {
     }
 
     fn lost(&mut self, arrow: &str, parcel: Option<Parcel>) {
-        if let Some(Parcel::Message(bytes)) = parcel {
-            self.line(&format!("{arrow}  lost: {}", lines::message_again(&bytes)));
+        if let Some(Parcel::Message(_, shown)) = parcel {
+            self.line(&format!("{arrow}  lost: {}", lines::message_again(&shown)));
         }
     }
 }

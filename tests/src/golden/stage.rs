@@ -162,10 +162,11 @@ impl Stage {
     /// Puts a message on a link; lost if there is nobody at the other end.
     pub(super) fn put(&mut self, wire: u64, end: usize, bytes: Vec<u8>) {
         let Some(it) = self.wires.get_mut(&wire) else { return };
-        let line = format!("{}  {}", it.arrow(end, "->"), lines::message(&bytes));
+        let message = lines::message(&bytes, &mut it.ends[end].reader);
+        let line = format!("{}  {message}", it.arrow(end, "->"));
         let far = &mut it.ends[1 - end];
         if far.state != State::Closed {
-            far.towards.push_back(Parcel::Message(bytes));
+            far.towards.push_back(Parcel::Message(bytes, message));
         }
         self.line(&line);
     }
@@ -210,8 +211,8 @@ impl Stage {
         match parcel {
             // It has closed the link, or is no more: nobody takes what still comes.
             _ if state == State::Closed => {}
-            Parcel::Message(bytes) => {
-                self.line(&format!("{arrow}  {}", lines::message_again(&bytes)));
+            Parcel::Message(bytes, shown) => {
+                self.line(&format!("{arrow}  {}", lines::message_again(&shown)));
                 if !name.is_stranger() {
                     self.tell(name, Input::Received { link, bytes: &bytes })?;
                 }

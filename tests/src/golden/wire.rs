@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crdt_sync::LinkId;
+use crdt_sync::{FrameReader, LinkId};
 
 use super::command::Name;
 
@@ -22,6 +22,8 @@ pub(super) struct End {
     pub(super) state: State,
     /// Nothing arrives here for the time being.
     pub(super) is_paused: bool,
+    /// Reads what it says.
+    pub(super) reader: FrameReader,
     /// What is on its way here.
     pub(super) towards: VecDeque<Parcel>,
 }
@@ -39,14 +41,22 @@ pub(super) enum State {
 /// What a link carries.
 #[derive(Debug)]
 pub(super) enum Parcel {
-    Message(Vec<u8>),
+    /// Its bytes, and how it was shown.
+    Message(Vec<u8>, String),
     /// The other end has closed the link.
     Close,
 }
 
 impl Wire {
     pub(super) fn new(from: (Name, LinkId), to: (Name, LinkId), number: u64) -> Self {
-        let end = |(name, link)| End { name, link, state: State::Waiting, is_paused: false, towards: VecDeque::new() };
+        let end = |(name, link)| End {
+            name,
+            link,
+            state: State::Waiting,
+            is_paused: false,
+            reader: FrameReader::default(),
+            towards: VecDeque::new(),
+        };
         Self { ends: [end(from), end(to)], number }
     }
 

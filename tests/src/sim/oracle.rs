@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crdt_core::{Changes, Delta, Digest, Dot, Head, ReplicaId, Snapshot, VersionVector};
-use crdt_sync::{DocumentId, FrameSummary, LinkId, Write};
+use crdt_sync::{DocumentId, FrameReader, FrameSummary, LinkId, Write};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::truth::Truth;
@@ -278,16 +278,24 @@ impl Oracle {
         self.hosts[host].said.remove(&link);
     }
 
+    /// Reads a message that a replica puts on a link. Comes once for each, in order.
+    ///
+    /// # Errors
+    /// The check that failed, and how.
+    pub fn read(&mut self, host: usize, link: LinkId, bytes: &[u8]) -> Result<FrameSummary, Broken> {
+        let said = self.hosts[host].said.entry(link).or_default();
+        let refused =
+            |reason| Broken { check: Check::WellFormed, detail: format!("host {host} sends {bytes:?}: {reason}") };
+        said.reader.read(bytes).map_err(refused)
+    }
+
     /// Judges a message that a replica puts on a link: all that it says must be durable there.
     ///
     /// # Errors
     /// The check that failed, and how.
-    pub fn sent(&mut self, host: usize, link: LinkId, bytes: &[u8]) -> Result<(), Broken> {
+    pub fn sent(&mut self, host: usize, link: LinkId, bytes: &[u8], summary: &FrameSummary) -> Result<(), Broken> {
         let said = self.hosts[host].said.entry(link).or_default();
-        let Ok(summary) = FrameSummary::decode(bytes) else {
-            return broken(Check::WellFormed, format!("host {host} sends {bytes:?}"));
-        };
-        match summary {
+        match summary.clone() {
             FrameSummary::Begin { bytes: count, .. } => said.parts = bytes[bytes.len() - count..].to_vec(),
             FrameSummary::Part { bytes: count } => said.parts.extend(&bytes[bytes.len() - count..]),
             FrameSummary::Offer { handle, name, version, .. } => {
@@ -308,9 +316,9 @@ impl Oracle {
             _ => return Ok(()),
         }
         // Is that all of it? Then it counts like any other message.
-        if FrameSummary::decode(&said.parts).is_ok() {
+        if let Ok(summary) = said.reader.read(&said.parts) {
             let whole = std::mem::take(&mut said.parts);
-            return self.sent(host, link, &whole);
+            return self.sent(host, link, &whole, &summary);
         }
         Ok(())
     }
@@ -319,10 +327,10 @@ impl Oracle {
     ///
     /// # Errors
     /// The check that failed, and how.
-    pub fn is_news(&self, host: usize, link: LinkId, bytes: &[u8]) -> Result<(), Broken> {
+    pub fn is_news(&self, host: usize, link: LinkId, summary: &FrameSummary) -> Result<(), Broken> {
         let Some(said) = self.hosts[host].said.get(&link) else { return Ok(()) };
-        let Ok(FrameSummary::Delta { handle, ranges, .. }) = FrameSummary::decode(bytes) else { return Ok(()) };
-        let heard = said.handles.get(&handle).and_then(|document| said.heard.get(document));
+        let FrameSummary::Delta { handle, ranges, .. } = summary else { return Ok(()) };
+        let heard = said.handles.get(handle).and_then(|document| said.heard.get(document));
         if heard.is_some_and(|heard| ranges.iter().all(|range| range.through <= heard.counter(range.replica))) {
             return broken(Check::NoEcho, format!("host {host} sends {ranges:?} on link {}", link.0));
         }
@@ -332,22 +340,18 @@ impl Oracle {
     /// Takes note of what a replica learns of its peer by a message that arrives: `from` is the peer's
     /// end of the link, `to` the replica's own.
     pub fn heard(&mut self, from: (usize, LinkId), to: (usize, LinkId), bytes: &[u8]) {
-        let summary = FrameSummary::decode(bytes);
         let handles = self.hosts[from.0].said.get(&from.1).map_or_else(BTreeMap::new, |said| said.handles.clone());
-        if let Some(said) = self.hosts[to.0].said.get_mut(&to.1) {
-            said.book.heard(bytes, |handle| handles.get(&handle).copied());
-            if let Ok(summary) = &summary {
-                said.arriving.take_in(summary, bytes.len());
-            }
-        }
+        let Some(said) = self.hosts[to.0].said.get_mut(&to.1) else { return };
+        let Ok(summary) = said.book.heard(bytes, |handle| handles.get(&handle).copied()) else { return };
+        said.arriving.take_in(&summary, bytes.len());
         let (handle, counters): (u32, Vec<(ReplicaId, u64)>) = match summary {
-            Ok(FrameSummary::Offer { handle, version, .. } | FrameSummary::Snapshot { handle, version, .. }) => {
+            FrameSummary::Offer { handle, version, .. } | FrameSummary::Snapshot { handle, version, .. } => {
                 (handle, version.iter().collect())
             }
-            Ok(FrameSummary::Delta { handle, ranges, .. }) => {
+            FrameSummary::Delta { handle, ranges, .. } => {
                 (handle, ranges.iter().map(|range| (range.replica, range.through)).collect())
             }
-            Ok(FrameSummary::Ack { handle, counters, .. }) => (handle, counters),
+            FrameSummary::Ack { handle, counters, .. } => (handle, counters),
             _ => return,
         };
         let peer = self.hosts[from.0].said.get(&from.1);
@@ -422,6 +426,8 @@ impl Oracle {
 /// What a replica has said on one link.
 #[derive(Debug, Default)]
 struct Said {
+    /// Reads what it says.
+    reader: FrameReader,
     /// What its handles stand for.
     handles: BTreeMap<u32, usize>,
     /// The beginning of a message in parts.

@@ -16,6 +16,9 @@ const FRAME_KEPT_BYTES_MAX: usize = 4 << 10;
 /// What is known of a peer of one document are three versions: known, acknowledged, to be acknowledged.
 const VERSIONS_KEPT: usize = 3;
 
+/// What a link remembers of what was said on it, it remembers both ways.
+const WAYS: usize = 2;
+
 /// What has arrived on a link.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Arriving {
@@ -111,6 +114,8 @@ impl Oracle {
     ) -> Result<(), Broken> {
         within(what, "documents", holds.documents, documents)?;
         within(what, "handles", holds.handles, documents)?;
+        within(what, "replicas with a number", holds.numbered, WAYS * self.ids_used)?;
+        within(what, "ends of deltas", holds.ends, WAYS * documents)?;
         let entries_max = VERSIONS_KEPT * self.ids_used * documents;
         within(what, "entries of versions", holds.version_entries, entries_max)?;
         within(what, "snapshots held", holds.held_snapshots, documents)?;

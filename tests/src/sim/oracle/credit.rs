@@ -6,13 +6,15 @@
 //! last, and offers, are done with at once.
 
 use crdt_core::{ReplicaId, VersionVector};
-use crdt_sync::{FrameSummary, LinkId};
+use crdt_sync::{CloseReason, FrameReader, FrameSummary, LinkId};
 
 use super::{Broken, Check, Oracle, broken};
 
 /// One link, one way.
 #[derive(Debug, Default)]
 pub(super) struct Book {
+    /// Reads what arrives.
+    reader: FrameReader,
     due: Vec<Due>,
     /// The beginning of a message in parts.
     parts: Vec<u8>,
@@ -30,20 +32,28 @@ struct Due {
 
 impl Book {
     /// Takes note of a message that has arrived; `document_of` tells which one a handle of its sender is.
-    pub(super) fn heard(&mut self, bytes: &[u8], document_of: impl Fn(u32) -> Option<usize>) {
-        let Ok(summary) = FrameSummary::decode(bytes) else { return };
+    pub(super) fn heard(
+        &mut self,
+        bytes: &[u8],
+        document_of: impl Fn(u32) -> Option<usize>,
+    ) -> Result<FrameSummary, CloseReason> {
+        let summary = self.reader.read(bytes)?;
         match &summary {
             FrameSummary::Begin { bytes: count, .. } => self.parts = bytes[bytes.len() - count..].to_vec(),
             FrameSummary::Part { bytes: count } => self.parts.extend(&bytes[bytes.len() - count..]),
-            whole => return self.owe(whole, bytes.len() as u64, document_of),
+            whole => {
+                self.owe(whole, bytes.len() as u64, document_of);
+                return Ok(summary);
+            }
         }
-        match FrameSummary::decode(&self.parts) {
+        match self.reader.read(&self.parts) {
             Ok(whole) => {
                 self.parts.clear();
                 self.owe(&whole, bytes.len() as u64, document_of);
             }
             Err(_) => self.done_bytes += bytes.len() as u64,
         }
+        Ok(summary)
     }
 
     fn owe(&mut self, whole: &FrameSummary, bytes: u64, document_of: impl Fn(u32) -> Option<usize>) {
@@ -75,10 +85,10 @@ impl Book {
 
 impl Oracle {
     /// Takes note of what a message returns.
-    pub fn returned(&mut self, host: usize, link: LinkId, bytes: &[u8]) {
-        let credit = match FrameSummary::decode(bytes) {
-            Ok(FrameSummary::Ack { credit, .. }) => credit,
-            Ok(FrameSummary::Credit { bytes }) => bytes,
+    pub fn returned(&mut self, host: usize, link: LinkId, summary: &FrameSummary) {
+        let credit = match summary {
+            FrameSummary::Ack { credit, .. } => *credit,
+            FrameSummary::Credit { bytes } => *bytes,
             _ => 0,
         };
         if let Some(said) = self.hosts[host].said.get_mut(&link) {

@@ -1,7 +1,7 @@
 //! Carrying out what an endpoint asks for, and judging every bit of it.
 
 use crdt_core::ReplicaId;
-use crdt_sync::{CloseReason, Event, FrameSummary, LinkId, Write};
+use crdt_sync::{CloseReason, Event, LinkId, Write};
 
 use super::{Happening, World};
 use crate::sim::host::Effect;
@@ -145,9 +145,10 @@ impl World<'_> {
         if bytes.len() > self.machines[host].limits.chunk_bytes.max(1_024) + OVERHEAD_BYTES_MAX {
             return broken(Check::Bounds, format!("host {host} sends {} bytes at once", bytes.len()));
         }
-        self.oracle.sent(host, link, &bytes)?;
-        self.oracle.is_news(host, link, &bytes)?;
-        self.oracle.returned(host, link, &bytes);
+        let summary = self.oracle.read(host, link, &bytes)?;
+        self.oracle.sent(host, link, &bytes, &summary)?;
+        self.oracle.is_news(host, link, &summary)?;
+        self.oracle.returned(host, link, &summary);
         if self.oracle.credit(host, link).is_err() {
             // What has just been taken in has not been looked at yet.
             self.observe(host)?;
@@ -156,10 +157,7 @@ impl World<'_> {
         self.tally.messages += 1;
         self.tally.bytes += bytes.len() as u64;
         let name = |link: LinkId| format!("link {}", link.0);
-        self.trace.note(self.now_ms, super::Who::Host(host), &bytes, || {
-            let what = FrameSummary::decode(&bytes).map_or_else(|error| error.to_string(), |it| it.to_string());
-            format!("{}: {what}", name(link))
-        });
+        self.trace.note(self.now_ms, super::Who::Host(host), &bytes, || format!("{}: {summary}", name(link)));
         self.count(&bytes);
         self.send(host, link, bytes)
     }
