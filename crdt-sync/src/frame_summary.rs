@@ -271,7 +271,7 @@ mod tests {
         let mut both = deltas[0].clone();
         both.coalesce(&deltas[1]).unwrap();
         // What goes in parts names all replicas in full, as nobody has said hello here.
-        let frame = |delta: &Delta| Spoken::new(B).delta_in_parts(0, &delta.to_bytes());
+        let frame = |delta: &Delta| Spoken::new(B).delta(0, delta, &delta.to_bytes(), 0).0;
         assert_eq!(line(&frame(&deltas[1])), "Delta #0 {A: 3}");
         assert_eq!(line(&frame(&both)), "Delta #0 {A: 2..3}");
         assert_eq!(line(&frame::snapshot(0, &document.snapshot())), "Snapshot #0 at {A: 3}");

@@ -30,8 +30,7 @@ use crate::close::CloseReason;
 use crate::frame::{self, Lead, Name, ShortDelta};
 
 const TABLE: &str = "a replica table";
-/// Tables are mostly no longer than this.
-const TABLE_EXPECTED: usize = 4;
+const INDEX: &str = "a replica index";
 
 /// What this end has named, and said.
 #[derive(Debug)]
@@ -51,10 +50,17 @@ pub(crate) struct Heard {
 #[derive(Debug, Default)]
 struct Ends(BTreeMap<u32, (Dot, u64)>);
 
+/// What a frame says for the first time, once it is on its way.
+#[derive(Debug)]
+pub(crate) struct News {
+    given: Vec<ReplicaId>,
+    end: Option<(Dot, u64)>,
+}
+
 /// An encoded delta, apart.
 struct Apart<'b> {
     lead: DeltaLead,
-    table: Vec<ReplicaId>,
+    table: &'b [[u8; size_of::<ReplicaId>()]],
     rest: &'b [u8],
 }
 
@@ -74,56 +80,55 @@ impl Spoken {
         self.ends.0.len()
     }
 
-    /// Makes the frame of an encoded delta. It gives numbers, which count once it is [`said`](Self::said).
-    pub(crate) fn delta(&self, handle: u32, encoded: &[u8]) -> Vec<u8> {
-        self.frame(handle, encoded, REPLICAS_MAX - self.numbered())
-    }
-
-    /// Makes the frame of an encoded delta that goes in parts: others overtake it, so it gives no numbers.
-    pub(crate) fn delta_in_parts(&self, handle: u32, encoded: &[u8]) -> Vec<u8> {
-        self.frame(handle, encoded, 0)
-    }
-
-    /// Takes note that the frame of a delta, as [`delta`](Self::delta) makes it, is on its way.
-    pub(crate) fn said(&mut self, handle: u32, delta: &Delta, encoded: &[u8]) {
-        for replica in Apart::of(encoded).table {
-            let next = self.numbered();
-            if next < REPLICAS_MAX {
-                self.numbers.entry(replica).or_insert(next);
-            }
+    /// Makes the frame of a delta that is encoded already, and tells what is to be [`said`](Self::said) with it.
+    ///
+    /// One that is longer than `at_once_bytes_max` goes in parts, which others overtake: it gives no numbers. Nor does the next delta
+    /// build on it, for the sake of those who read along and put no parts together.
+    pub(crate) fn delta(
+        &self,
+        handle: u32,
+        delta: &Delta,
+        encoded: &[u8],
+        at_once_bytes_max: usize,
+    ) -> (Vec<u8>, News) {
+        let apart = Apart::read(encoded).expect("it was encoded here");
+        let mut news = News { given: Vec::new(), end: delta.end() };
+        let frame = self.frame(handle, &apart, &mut news.given, REPLICAS_MAX - self.numbered());
+        if frame.len() <= at_once_bytes_max {
+            return (frame, news);
         }
-        self.ends.set(handle, delta.end());
+        (self.frame(handle, &apart, &mut Vec::new(), 0), News { given: Vec::new(), end: None })
     }
 
-    /// Takes note that the frame of a delta is on its way in parts. The next delta does not build on it, for the sake of those
-    /// who read along and put no parts together.
-    pub(crate) fn said_in_parts(&mut self, handle: u32) {
-        self.ends.set(handle, None);
+    /// Takes note that a frame is on its way.
+    pub(crate) fn said(&mut self, handle: u32, news: News) {
+        for replica in news.given {
+            let next = self.numbered();
+            self.numbers.insert(replica, next);
+        }
+        self.ends.set(handle, news.end);
     }
 
-    /// `free` tells how many numbers it may give.
-    fn frame(&self, handle: u32, encoded: &[u8], free: usize) -> Vec<u8> {
-        let Apart { lead, table, rest } = Apart::of(encoded);
-        let lead = match lead {
-            DeltaLead::Single { chain_after, salt } => {
-                let before = before(&table, rest).expect("it was encoded here");
-                match self.ends.chain(handle, before) {
-                    Some(chain) if chain == chain_after => Lead::Next { salt },
-                    _ => Lead::Whole(lead),
-                }
+    /// Gives at most `free` numbers.
+    fn frame(&self, handle: u32, apart: &Apart<'_>, given: &mut Vec<ReplicaId>, free: usize) -> Vec<u8> {
+        let lead = match apart.lead {
+            DeltaLead::Single { chain_after, salt } if self.ends.chain(handle, apart.before()) == Some(chain_after) => {
+                Lead::Next { salt }
             }
-            DeltaLead::Coalesced => Lead::Whole(lead),
+            lead => Lead::Whole(lead),
         };
-        let mut given = 0;
-        let names = table.iter().map(|replica| match self.numbers.get(replica) {
-            Some(number) => Name::Known(*number),
-            None if given < free => {
-                given += 1;
-                Name::Given(self.numbered() + given - 1, *replica)
+        let names = apart.table.iter().map(|id| {
+            let replica = ReplicaId::from_bytes(*id);
+            match self.numbers.get(&replica) {
+                Some(number) => Name::Known(*number),
+                None if given.len() < free => {
+                    given.push(replica);
+                    Name::Given(self.numbered() + given.len() - 1, replica)
+                }
+                None => Name::Whole(replica),
             }
-            None => Name::Whole(*replica),
         });
-        frame::delta(handle, lead, names, rest)
+        frame::delta(handle, lead, names, apart.rest)
     }
 }
 
@@ -150,38 +155,36 @@ impl Heard {
 
     /// Makes the delta that a frame stands for. Comes for each of a document, in order.
     pub(crate) fn delta(&mut self, handle: u32, short: &ShortDelta<'_>) -> Result<Delta, CloseReason> {
-        let table = self.table(short)?;
         let lead = match short.lead {
             Lead::Whole(lead) => lead,
-            Lead::Next { salt } => {
-                let before = before(&table, short.rest).map_err(CloseReason::Malformed)?;
-                let chain_after = self.ends.chain(handle, before);
-                let chain_after = chain_after.ok_or(CloseReason::ProtocolViolation("a delta that does not follow"))?;
-                DeltaLead::Single { chain_after, salt }
-            }
+            Lead::Next { salt } => DeltaLead::Single { chain_after: self.chain(handle, short)?, salt },
         };
-        let mut encoded = Vec::with_capacity(short.rest.len() + size_of_val(&table[..]) + 32);
+        let mut encoded = Vec::with_capacity(short.rest.len() + 64);
         lead.encode(&mut encoded);
-        encoded.put_varint(table.len() as u64);
-        table.iter().for_each(|replica| encoded.put_replica(*replica));
+        encoded.put_varint(short.names().len() as u64);
+        let mut last = None;
+        for name in short.names() {
+            let replica = self.replica(name)?;
+            // So what is made of few bytes is no more than what was named.
+            if last.replace(replica).is_some_and(|last| last >= replica) {
+                return Err(CloseReason::Malformed(DecodeError::NotCanonical(TABLE)));
+            }
+            encoded.put_replica(replica);
+        }
         encoded.put_bytes(short.rest);
         let delta = Delta::decode(&encoded).map_err(CloseReason::Malformed)?;
         self.ends.set(handle, delta.end());
         Ok(delta)
     }
 
-    /// Returns what the names in a frame stand for.
-    fn table(&mut self, short: &ShortDelta<'_>) -> Result<Vec<ReplicaId>, CloseReason> {
-        let mut table = Vec::with_capacity(short.names().len().min(TABLE_EXPECTED));
-        for name in short.names() {
-            let replica = self.replica(name)?;
-            // So what is made of few bytes is no more than what was named.
-            if table.last().is_some_and(|last| *last >= replica) {
-                return Err(CloseReason::Malformed(DecodeError::NotCanonical(TABLE)));
-            }
-            table.push(replica);
-        }
-        Ok(table)
+    /// Returns the chain hash that a frame leaves out.
+    fn chain(&mut self, handle: u32, short: &ShortDelta<'_>) -> Result<u64, CloseReason> {
+        // In turn: the author's may not be the first of several numbers that are given.
+        self.names(short)?;
+        let (author, after) = before(short.rest).map_err(CloseReason::Malformed)?;
+        let author = short.names().nth(author).ok_or(CloseReason::Malformed(DecodeError::Limit(INDEX)))?;
+        let before = Dot::new(self.replica(author)?, after);
+        self.ends.chain(handle, before).ok_or(CloseReason::ProtocolViolation("a delta that does not follow"))
     }
 
     fn replica(&mut self, name: Name) -> Result<ReplicaId, CloseReason> {
@@ -222,26 +225,26 @@ impl Ends {
 }
 
 impl<'b> Apart<'b> {
-    fn of(encoded: &'b [u8]) -> Self {
-        Self::read(encoded).expect("it was encoded here")
-    }
-
     fn read(encoded: &'b [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(encoded);
         let lead = DeltaLead::read(&mut reader)?;
         let count = reader.count(size_of::<ReplicaId>(), TABLE)?;
-        let table = (0..count).map(|_| reader.replica(TABLE)).collect::<Result<_, _>>()?;
+        let (table, _) = reader.bytes(count * size_of::<ReplicaId>(), TABLE)?.as_chunks();
         Ok(Self { lead, table, rest: reader.rest() })
+    }
+
+    /// Returns the dot before that of a delta of one transaction.
+    fn before(&self) -> Dot {
+        let (author, after) = before(self.rest).expect("it was encoded here");
+        Dot::new(ReplicaId::from_bytes(self.table[author]), after)
     }
 }
 
-/// Reads which dot comes before that of a delta of one transaction, from what stands behind its table.
-fn before(table: &[ReplicaId], rest: &[u8]) -> Result<Dot, DecodeError> {
-    const WHAT: &str = "a replica index";
+/// Reads whose a delta of one transaction is, and the counter before it, from what stands behind its table.
+fn before(rest: &[u8]) -> Result<(usize, u64), DecodeError> {
     let mut reader = Reader::new(rest);
-    let author = usize::try_from(reader.varint(WHAT)?).ok().and_then(|at| table.get(at));
-    let author = author.ok_or(DecodeError::Limit(WHAT))?;
-    Ok(Dot::new(*author, reader.varint("a counter")?))
+    let author = usize::try_from(reader.varint(INDEX)?).map_err(|_| DecodeError::Limit(INDEX))?;
+    Ok((author, reader.varint("a counter")?))
 }
 
 #[cfg(test)]

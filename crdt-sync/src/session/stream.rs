@@ -13,6 +13,7 @@ use crdt_core::{Delta, VersionVector};
 use crate::endpoint::{OpenDocument, OpenDocuments, Resident};
 use crate::event::{Event, Refusal};
 use crate::frame::{self, Rejection};
+use crate::shorthand::News;
 
 use super::progress::Held;
 use super::{Context, OfferState, Outgoing, Progress, Session};
@@ -42,17 +43,8 @@ enum Turn {
 /// What is true once a frame is on its way.
 enum Then {
     Offered,
-    Sent {
-        deltas: Sent,
-        cursor: u64,
-        /// The delta, encoded, if its frame does not go in parts.
-        at_once: Option<Arc<Vec<u8>>>,
-    },
-    SentAll {
-        version: VersionVector,
-        end: u64,
-        rebases: u64,
-    },
+    Sent { deltas: Sent, cursor: u64, news: News },
+    SentAll { version: VersionVector, end: u64, rebases: u64 },
 }
 
 /// What a delta frame holds.
@@ -147,12 +139,8 @@ impl Session {
             Turn::Frame { bytes, then } => (bytes, then),
             Turn::Deltas { encoded, deltas, cursor } => {
                 let handle = document.index().0;
-                let frame = self.spoken.delta(handle, &encoded);
-                let (frame, at_once) = match frame.len() > chunk_bytes_max {
-                    true => (self.spoken.delta_in_parts(handle, &encoded), None),
-                    false => (frame, Some(encoded)),
-                };
-                (Arc::new(frame), Box::new(Then::Sent { deltas, cursor, at_once }))
+                let (frame, news) = self.spoken.delta(handle, deltas.delta(), &encoded, chunk_bytes_max);
+                (Arc::new(frame), Box::new(Then::Sent { deltas, cursor, news }))
             }
         };
         if bytes.len() as u64 > message_bytes_max {
@@ -191,11 +179,8 @@ impl Session {
                 }
                 self.compare(document, context);
             }
-            Then::Sent { deltas, cursor, at_once } => {
-                match at_once {
-                    Some(encoded) => self.spoken.said(document.index().0, deltas.delta(), &encoded),
-                    None => self.spoken.said_in_parts(document.index().0),
-                }
+            Then::Sent { deltas, cursor, news } => {
+                self.spoken.said(document.index().0, news);
                 deltas.delta().advance(&mut progress.known);
                 if is_planted(Bug::SentMeansAcked) {
                     deltas.delta().advance(&mut progress.acked);
