@@ -87,6 +87,7 @@ pub(super) fn event(event: &Event, far: impl Fn(LinkId) -> String) -> String {
         Event::IdentityConflict { link, document, dot } => {
             format!("IdentityConflict {document} with {} at {dot}", far(*link))
         }
+        Event::Irreconcilable { document, replica } => format!("Irreconcilable {document} under {replica}"),
         Event::Refused { link, document, reason } => format!("Refused {document} with {}: {reason:?}", far(*link)),
         other => format!("{other:?}"),
     }
