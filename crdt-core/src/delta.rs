@@ -185,9 +185,7 @@ impl Delta {
 
     /// Raises `version` to cover it.
     pub fn advance(&self, version: &mut VersionVector) {
-        for range in self.ranges() {
-            version.raise(range.replica, range.through);
-        }
+        version.extend(self.ranges().map(|range| (range.replica, range.through)));
     }
 
     /// Returns the last transaction in it and the chain hash of its replica there, if all of it is of one replica.

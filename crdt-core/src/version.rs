@@ -38,6 +38,9 @@ pub struct VersionVector {
     counters: Vec<(ReplicaId, u64)>,
 }
 
+/// Counters that are raised one by one. Each may have to move all that are behind it, so many would be quadratic.
+const FEW: usize = 8;
+
 /// A version names a counter that no transaction can have: zero, or above [`COUNTER_MAX`]. Whoever
 /// made it is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -77,7 +80,7 @@ impl VersionVector {
     }
 
     /// Raises the counter of `replica` to `counter`, at most to [`COUNTER_MAX`]; a lower one changes
-    /// nothing.
+    /// nothing. O(replicas) if it is new here: [`extend`](Extend::extend) by many.
     pub fn raise(&mut self, replica: ReplicaId, counter: u64) {
         let counter = counter.min(COUNTER_MAX);
         match self.position(replica) {
@@ -174,6 +177,17 @@ impl FromIterator<(ReplicaId, u64)> for VersionVector {
     }
 }
 
+impl Extend<(ReplicaId, u64)> for VersionVector {
+    /// Raises each counter: a few one by one, many at once. O(replicas + n log n).
+    fn extend<I: IntoIterator<Item = (ReplicaId, u64)>>(&mut self, counters: I) {
+        let counters = counters.into_iter();
+        match counters.size_hint() {
+            (_, Some(..=FEW)) => counters.for_each(|(replica, counter)| self.raise(replica, counter)),
+            _ => self.merge(&counters.collect()),
+        }
+    }
+}
+
 impl TryFrom<BTreeMap<ReplicaId, u64>> for VersionVector {
     type Error = BadCounter;
 
@@ -219,6 +233,13 @@ mod tests {
             .into_iter()
             .for_each(|(replica, counter)| raised.raise(replica, counter));
         assert_eq!(raised, both);
+        for n in [1, FEW as u64, FEW as u64 + 1, 100] {
+            let every = |step: u64| (0..n).map(move |id| (ReplicaId::from_u128(u128::from(id * step)), id % 7));
+            let (mut extended, mut raised) = (VersionVector::from_iter(every(3)), VersionVector::from_iter(every(3)));
+            extended.extend(every(2));
+            every(2).for_each(|(replica, counter)| raised.raise(replica, counter));
+            assert_eq!(extended, raised);
+        }
         let (a, b) = (VersionVector::from_iter([(A, 2)]), VersionVector::from_iter([(A, 1), (B, 3)]));
         let merged = |mut left: VersionVector, right| {
             left.merge(right);

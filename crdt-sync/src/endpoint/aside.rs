@@ -13,7 +13,8 @@
 //!
 //! Whose history takes its place? An empty document conflicts with nobody: the next best neighbour of the same side would
 //! bring the old one back. So until something has come it is exchanged only with those who were seen to differ. Other
-//! offers of it are ignored, and asked for again afterwards. This is not kept when the process ends.
+//! offers of it are ignored, and asked for again afterwards; and what is written here meanwhile goes nowhere else. This is not
+//! kept when the process ends.
 //!
 //! Deliberately absent: doing so unasked. Which of two histories goes on is not in the bytes.
 
@@ -24,6 +25,7 @@ use thiserror::Error;
 
 use super::open_documents::Known;
 use super::{DocumentIndex, Endpoint};
+use crate::close::CloseReason;
 use crate::document_id::DocumentId;
 use crate::error::OpenError;
 use crate::event::{Event, Source};
@@ -125,29 +127,41 @@ impl Endpoint {
     fn differing(&mut self, index: DocumentIndex) -> BTreeSet<ReplicaId> {
         let mut differing = self.differing.remove(&index).unwrap_or_default();
         for session in self.sessions.values_mut() {
-            if session.progress(index).is_some_and(|progress| progress.differs) {
-                differing.extend(session.peer().map(|peer| peer.replica));
+            let Some(differs) = session.progress(index).map(|progress| progress.differs) else { continue };
+            let Some(peer) = session.peer() else { continue };
+            match differs {
+                true => _ = differing.insert(peer.replica),
+                // It has come over since.
+                false => differing.retain(|other| !peer.goes_or_went_by(*other)),
             }
         }
         differing
     }
 
-    /// Tells whether an offer of a document is of interest. If the last of those has nothing who are waited for, whoever
-    /// comes is.
+    /// Tells whether an offer of a document is of interest. One that brings nothing is not waited for any more.
     pub(super) fn awaits(&mut self, link: LinkId, index: DocumentIndex, offer: &Offer) -> bool {
         let Some(peer) = self.sessions.get(&link).and_then(Session::peer) else { return true };
         if !is_awaited(&self.awaited, index, peer) {
             return false;
         }
-        if offer.frontier.iter().len() == 0
-            && let Some(others) = self.awaited.get_mut(&index)
-        {
-            others.retain(|other| !peer.goes_or_went_by(*other));
-            if others.is_empty() {
-                self.stop_awaiting(index);
-            }
+        let Some(open) = self.documents.at(index) else { return true };
+        if offer.frontier.iter().all(|(replica, counter, _)| counter <= open.counter(replica)) {
+            self.no_longer_awaits(link, index);
         }
-        true
+        self.sessions.contains_key(&link)
+    }
+
+    /// Waits no more for what a peer has of a document: nothing, or nothing that can be taken. If there are others to wait
+    /// for, its link ends, to come back without the document; else the document is exchanged with everybody.
+    pub(super) fn no_longer_awaits(&mut self, link: LinkId, index: DocumentIndex) {
+        let Some(peer) = self.sessions.get(&link).and_then(Session::peer) else { return };
+        let Some(others) = self.awaited.get_mut(&index) else { return };
+        others.retain(|other| !peer.goes_or_went_by(*other));
+        if others.is_empty() {
+            self.stop_awaiting(index);
+        } else {
+            self.close(link, CloseReason::Renewed);
+        }
     }
 
     /// Exchanges a document with everybody again.

@@ -317,10 +317,13 @@ impl Endpoint {
         let (document, head) = (open.id().clone(), open.head());
         let ours = head.digest;
         let is_level = head.frontier.hash() == frontier || is_planted(Bug::CompareAnyDigest);
+        if let Some(progress) = self.sessions.get_mut(&link).and_then(|session| session.progress(index))
+            && is_level
+            && !progress.halted
+        {
+            progress.differs = ours != theirs;
+        }
         if ours != theirs && is_level {
-            if let Some(progress) = self.sessions.get_mut(&link).and_then(|session| session.progress(index)) {
-                progress.differs = true;
-            }
             self.emit(Event::Diverged { link, document, ours, theirs });
         }
     }
@@ -358,7 +361,10 @@ impl Endpoint {
                     self.emit(Event::Irreconcilable { document, replica });
                 }
             }
-            Rejection::Refused(reason) => self.emit(Event::Refused { link, document, reason }),
+            Rejection::Refused(reason) => {
+                self.emit(Event::Refused { link, document, reason });
+                self.no_longer_awaits(link, index);
+            }
         }
     }
 

@@ -134,13 +134,12 @@ impl Progress {
 
     /// The peer has sent a delta of these ranges, so it holds them.
     pub(crate) fn peer_sent(&mut self, ranges: &[DotRange]) {
-        for range in ranges {
-            if !is_planted(Bug::EchoToSender) {
-                self.known.raise(range.replica, range.through);
-            }
-            self.acked.raise(range.replica, range.through);
-            self.owed.received(*range);
+        let through = || ranges.iter().map(|range| (range.replica, range.through));
+        if !is_planted(Bug::EchoToSender) {
+            self.known.extend(through());
         }
+        self.acked.extend(through());
+        ranges.iter().for_each(|range| self.owed.received(*range));
     }
 
     /// The peer has sent a snapshot at this version.
@@ -155,10 +154,8 @@ impl Progress {
         if self.halted {
             return;
         }
-        for (replica, counter) in counters {
-            self.known.raise(*replica, *counter);
-            self.acked.raise(*replica, *counter);
-        }
+        self.known.extend(counters.iter().copied());
+        self.acked.extend(counters.iter().copied());
     }
 
     /// Tells whether the peer claims more replicas than a document keeps apart.

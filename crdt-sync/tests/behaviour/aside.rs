@@ -222,6 +222,55 @@ fn who_waits_for_somebody_who_has_nothing_takes_what_comes() {
     assert_eq!((held(&network, 0, "d"), held(&network, 2, "d")), (all.clone(), all));
 }
 
+/// Found in a review: of two who were waited for the one had given way as well, and later relayed the old history over a link
+/// that had been up since.
+#[test]
+fn who_has_given_way_as_well_brings_nothing_while_there_is_another() {
+    let (mut network, _) = both_have_spread();
+    let [neighbour, steadfast] = [77, 78].map(|id| network.start(id, Config::default()));
+    meet(&mut network, 0, neighbour);
+    meet(&mut network, 2, steadfast);
+    let wires = [network.connect(0, 2), network.connect(0, steadfast)];
+    network.pass(2_000);
+    set_aside(&mut network, 0, "d", "d of 0");
+    set_aside(&mut network, 2, "d", "d of 2");
+    wires.into_iter().for_each(|wire| network.cut(wire));
+    let wire = network.connect(0, 2);
+    network.pass(2_000);
+    // The other takes what comes first, which is what was set aside here.
+    meet(&mut network, 2, neighbour);
+    network.cut(wire);
+    meet(&mut network, 0, 2);
+    assert!(held(&network, 2, "d").contains("instead of one"));
+    assert!(held(&network, 0, "d").is_empty());
+    meet(&mut network, 0, steadfast);
+    assert_eq!(held(&network, 0, "d"), held(&network, steadfast, "d"));
+    assert!(held(&network, 0, "d").contains("other"));
+}
+
+/// Found in a review: what nobody could send was waited for until the process ended.
+#[test]
+fn who_waits_for_what_cannot_be_taken_takes_what_comes() {
+    let (mut network, _) = both_have_spread();
+    let small = || {
+        let mut config = Config::default();
+        (config.message_bytes_max, config.log_bytes_max) = (8 << 10, 0);
+        config
+    };
+    network.restart(0, small());
+    network.write(2, "d", |tx| tx.register("long").set("x".repeat(10_000)).unwrap());
+    network.run();
+    let wire = network.connect(0, 2);
+    network.pass(2_000);
+    set_aside(&mut network, 0, "d", "d of 0");
+    network.cut(wire);
+    meet(&mut network, 0, 2);
+    assert!(network.nodes[0].events.iter().any(|event| matches!(event, Event::Refused { .. })));
+    assert!(held(&network, 0, "d").is_empty());
+    meet(&mut network, 0, 1);
+    assert_eq!(held(&network, 0, "d"), elements(&["common", "one"]));
+}
+
 /// Found in a review: the answer of a slow store came after the document had been set aside and filled anew, and gave
 /// transactions of the other life, which had come by then, another name.
 #[test]
