@@ -2,8 +2,9 @@
 //!
 //! What if a reader is slower than the changes? It is not waited for. The last free place of its
 //! queue takes [`WatchEvent::Lagged`]; from then on it gets nothing until it has read that, and is
-//! expected to read a snapshot. Whatever it missed before that moment is in the snapshot, and
-//! whatever comes after it is delivered, so a reader that follows this rule misses nothing.
+//! expected to read a snapshot. Whatever value it missed before that moment is in the snapshot, and
+//! whatever comes after it is delivered, so a reader that follows this rule misses no value. That a document
+//! does not come together with a peer's is no value: the status of the link tells of it.
 //!
 //! `tokio::sync::broadcast` was rejected: its receiver is no `Stream` without a boxed future for
 //! each item, and it keeps the changes that a slow reader missed.
