@@ -59,6 +59,10 @@ pub struct Config {
     pub resident_documents_max: usize,
     /// How long equal versions must rest before the states are compared again by digest: 1 s.
     pub digest_delay_ms: u64,
+    /// How long a document that was [set aside](crate::Endpoint::set_aside) is exchanged only with those who hold another history
+    /// of it, while none of them has come: 1 h. After that, whoever comes first fills it, and if that is the old history, the conflict is
+    /// there, and reported, again.
+    pub awaited_ms: u64,
 }
 
 impl Default for Config {
@@ -78,6 +82,7 @@ impl Default for Config {
             documents_max: 65_536,
             resident_documents_max: 1_024,
             digest_delay_ms: 1_000,
+            awaited_ms: 3_600_000,
         }
     }
 }

@@ -35,7 +35,7 @@ mod residency;
 mod resident;
 
 pub use aside::SetAsideError;
-use aside::is_awaited;
+use aside::{Awaited, is_awaited};
 use dispute::Dispute;
 pub use dispute::DisputeError;
 use durable::Requested;
@@ -80,7 +80,7 @@ pub struct Endpoint {
     /// Documents that are to be set aside once another id is there, with those who were seen to differ before every link ended for it.
     differing: BTreeMap<DocumentIndex, BTreeSet<ReplicaId>>,
     /// Documents that were set aside, with those who hold what takes their place.
-    awaited: BTreeMap<DocumentIndex, BTreeSet<ReplicaId>>,
+    awaited: BTreeMap<DocumentIndex, Awaited>,
     config: Config,
     now: Now,
     documents: OpenDocuments,
@@ -265,7 +265,8 @@ impl Endpoint {
     /// early or more than once does no harm.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
-        self.timers.first().map(|(deadline_ms, _)| *deadline_ms)
+        let link = self.timers.first().map(|(deadline_ms, _)| *deadline_ms);
+        link.into_iter().chain(self.awaited_until_ms()).min()
     }
 
     /// Returns the figures of one link, if it is up. O(documents of the link).
@@ -300,6 +301,7 @@ impl Endpoint {
     }
 
     fn handle_timeout(&mut self) {
+        self.expire_awaited();
         let now_ms = self.now.monotonic_ms;
         let later = self.timers.split_off(&(now_ms.saturating_add(1), LinkId(0)));
         for (_, link) in std::mem::replace(&mut self.timers, later) {

@@ -13,8 +13,8 @@
 //!
 //! Whose history takes its place? An empty document conflicts with nobody: the next best neighbour of the same side would
 //! bring the old one back. So until something has come it is exchanged only with those who were seen to differ. Other
-//! offers of it are ignored, and asked for again afterwards; and what is written here meanwhile goes nowhere else. This is not
-//! kept when the process ends.
+//! offers of it are ignored, and asked for again afterwards; and what is written here meanwhile goes nowhere else. Those who
+//! never come are not waited for longer than [`Config::awaited_ms`](crate::Config::awaited_ms), nor past the end of the process.
 //!
 //! Deliberately absent: doing so unasked. Which of two histories goes on is not in the bytes.
 
@@ -32,6 +32,20 @@ use crate::event::{Event, Source};
 use crate::frame::Offer;
 use crate::input::{LinkId, Now};
 use crate::session::{Peer, Session};
+
+/// Who is waited for to fill a document that was set aside.
+#[derive(Debug)]
+pub(super) struct Awaited {
+    others: BTreeSet<ReplicaId>,
+    until_ms: u64,
+}
+
+impl Awaited {
+    /// Tells whether a peer is one of them.
+    fn includes(&self, peer: &Peer) -> bool {
+        self.others.iter().any(|other| peer.goes_or_went_by(*other))
+    }
+}
 
 /// Why a document could not be set aside. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -64,7 +78,8 @@ impl Endpoint {
     ///
     /// For a document that is [irreconcilable](Event::Irreconcilable), or has [diverged](Event::Diverged). Whoever else holds the same
     /// history is not changed by it: each does so for itself, under a name of its own. Both documents are written, the new one first,
-    /// so a crash leaves all of it in one of them, or in both. Every link ends, to be dialled anew. O(document).
+    /// so a crash leaves all of it in one of them, or in both. Every link ends, to be dialled anew. If none of those who differ has
+    /// come within [`Config::awaited_ms`](crate::Config::awaited_ms), anybody's will do. O(document).
     ///
     /// # Errors
     /// [`SetAsideError`].
@@ -96,7 +111,8 @@ impl Endpoint {
         };
         self.wake_empty(target);
         if !differing.is_empty() {
-            self.awaited.insert(index, differing);
+            let until_ms = self.now.monotonic_ms.saturating_add(self.config.awaited_ms);
+            self.awaited.insert(index, Awaited { others: differing, until_ms });
         }
         let detached = here.detached();
         let changes = filled(replica, &detached);
@@ -155,12 +171,26 @@ impl Endpoint {
     /// for, its link ends, to come back without the document; else the document is exchanged with everybody.
     pub(super) fn no_longer_awaits(&mut self, link: LinkId, index: DocumentIndex) {
         let Some(peer) = self.sessions.get(&link).and_then(Session::peer) else { return };
-        let Some(others) = self.awaited.get_mut(&index) else { return };
-        others.retain(|other| !peer.goes_or_went_by(*other));
-        if others.is_empty() {
+        let Some(awaited) = self.awaited.get_mut(&index) else { return };
+        awaited.others.retain(|other| !peer.goes_or_went_by(*other));
+        if awaited.others.is_empty() {
             self.stop_awaiting(index);
         } else {
             self.close(link, CloseReason::Renewed);
+        }
+    }
+
+    /// Returns when somebody has been waited for long enough.
+    pub(super) fn awaited_until_ms(&self) -> Option<u64> {
+        self.awaited.values().map(|awaited| awaited.until_ms).min()
+    }
+
+    /// Waits no more for those who have not come in time.
+    pub(super) fn expire_awaited(&mut self) {
+        let is_late = |awaited: &Awaited| awaited.until_ms <= self.now.monotonic_ms;
+        let late = self.awaited.iter().filter(|(_, awaited)| is_late(awaited)).map(|(index, _)| *index);
+        for index in late.collect::<Vec<_>>() {
+            self.stop_awaiting(index);
         }
     }
 
@@ -178,12 +208,8 @@ impl Endpoint {
 }
 
 /// Tells whether a document is exchanged with a peer.
-pub(super) fn is_awaited(
-    awaited: &BTreeMap<DocumentIndex, BTreeSet<ReplicaId>>,
-    index: DocumentIndex,
-    peer: &Peer,
-) -> bool {
-    awaited.get(&index).is_none_or(|others| others.iter().any(|other| peer.goes_or_went_by(*other)))
+pub(super) fn is_awaited(awaited: &BTreeMap<DocumentIndex, Awaited>, index: DocumentIndex, peer: &Peer) -> bool {
+    awaited.get(&index).is_none_or(|awaited| awaited.includes(peer))
 }
 
 /// What a reader of an empty document sees when it takes on a state, in which `replica` has no part.

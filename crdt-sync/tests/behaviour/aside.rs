@@ -271,6 +271,26 @@ fn who_waits_for_what_cannot_be_taken_takes_what_comes() {
     assert_eq!(held(&network, 0, "d"), elements(&["common", "one"]));
 }
 
+#[test]
+fn nobody_is_waited_for_longer_than_an_hour() {
+    let (mut network, _) = both_have_spread();
+    let neighbour = network.start(77, Config::default());
+    meet(&mut network, 0, neighbour);
+    let wire = network.connect(0, 2);
+    network.pass(2_000);
+    set_aside(&mut network, 0, "d", "d of 0");
+    // Who holds the other history never comes back; somebody of the same side is there all the time.
+    network.cut(wire);
+    network.connect(0, neighbour);
+    write(&mut network, 0, "meanwhile");
+    network.pass(Config::default().awaited_ms - 10_000);
+    assert_eq!(held(&network, 0, "d"), elements(&["meanwhile"]));
+    assert!(!held(&network, neighbour, "d").contains("meanwhile"));
+    network.pass(10_000);
+    assert_eq!(held(&network, 0, "d"), elements(&["common", "instead of one", "meanwhile"]));
+    assert_eq!(held(&network, neighbour, "d"), held(&network, 0, "d"));
+}
+
 /// Found in a review: the answer of a slow store came after the document had been set aside and filled anew, and gave
 /// transactions of the other life, which had come by then, another name.
 #[test]
