@@ -4,6 +4,7 @@
 //! of its content seeded with the chain before it. A salt, if it has one, goes before the content, into the bytes
 //! and into the hash. docs/protocol.md has every byte.
 
+use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
@@ -69,14 +70,14 @@ impl Delta {
         encoder.map(&self.body);
     }
 
-    /// Collects every replica that the delta refers to, sorted.
-    fn replicas(&self) -> Vec<ReplicaId> {
-        let mut replicas: Vec<ReplicaId> = self.ranges().map(|range| range.replica).collect();
-        self.body.visit_superseded(&mut |dot| {
-            if let Err(at) = replicas.binary_search(&dot.replica) {
-                replicas.insert(at, dot.replica);
-            }
-        });
+    /// Returns every replica that the delta refers to, sorted. One whose dots are superseded has a range, or is needed.
+    fn replicas(&self) -> SmallVec<[ReplicaId; 4]> {
+        let mut replicas: SmallVec<[ReplicaId; 4]> = self.ranges().map(|range| range.replica).collect();
+        replicas.extend(self.needs.iter().map(|need| need.replica));
+        if !self.needs.is_empty() {
+            replicas.sort_unstable();
+            replicas.dedup();
+        }
         replicas
     }
 }

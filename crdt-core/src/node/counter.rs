@@ -20,6 +20,9 @@ use smallvec::SmallVec;
 use crate::context::{LocalDot, ReplicaIndex};
 use crate::planted::{Bug, is_planted};
 
+/// Entries that are kept beside their sum.
+const FEW: usize = 4;
+
 /// The entries of one counter, at most one a replica, sorted by replica index.
 ///
 /// Nearly always one or a few; where a thousand replicas count, what they show together is kept up to
@@ -36,7 +39,8 @@ pub(crate) enum CounterNode {
 /// Several entries and what they show together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Summed {
-    entries: Vec<CounterEntry>,
+    /// The first few lie in the same block of memory as the sum.
+    entries: SmallVec<[CounterEntry; FEW]>,
     /// How many of them are live.
     live: usize,
     /// The sum of their values.
@@ -94,7 +98,7 @@ impl CounterNode {
         match entries[..] {
             [] => Self::Vacant,
             [only] => Self::One(only),
-            _ => Self::Many(Box::new(Summed::from(entries.into_vec()))),
+            _ => Self::Many(Box::new(Summed::from(&entries[..]))),
         }
     }
 
@@ -144,7 +148,7 @@ impl CounterNode {
             (Self::One(only), entry) if is_owner(only) => *self = entry.map_or(Self::Vacant, Self::One),
             (Self::One(_), None) => {}
             (Self::One(only), Some(entry)) => {
-                let mut many = Summed::from(vec![*only]);
+                let mut many = Summed::from(slice::from_ref(only));
                 many.put(owner, Some(entry));
                 *self = Self::Many(Box::new(many));
             }
@@ -178,11 +182,11 @@ impl Summed {
     }
 }
 
-impl From<Vec<CounterEntry>> for Summed {
-    fn from(entries: Vec<CounterEntry>) -> Self {
+impl From<&[CounterEntry]> for Summed {
+    fn from(entries: &[CounterEntry]) -> Self {
         let live = entries.iter().filter(|entry| entry.is_live()).count();
         let sum = entries.iter().map(CounterEntry::value).sum();
-        Self { entries, live, sum }
+        Self { entries: entries.into(), live, sum }
     }
 }
 
