@@ -18,6 +18,7 @@
 //! a bucket is sorted by hash, and shared.
 
 mod build;
+mod meeting;
 mod merge;
 mod shard;
 

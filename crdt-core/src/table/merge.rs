@@ -10,7 +10,6 @@
 
 use std::hash::Hash;
 use std::mem;
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::shard::{Changes, Shard};
@@ -116,9 +115,6 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
                 self.compare_with(index, theirs, |spread| spread.shard(other_count) == part, fuse, changes);
             }
         }
-        // Each part has said what it changes, in its own order.
-        changes.puts.sort_unstable_by_key(|(position, _)| *position);
-        changes.drops.sort_unstable();
     }
 
     /// Compares what `concerns` both in one shard of mine and one of theirs.
@@ -157,6 +153,8 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
                 &mut directory.shards[index]
             }
         };
+        // Pairs come first, and each shard of theirs in turn.
+        changes.drops.sort_unstable();
         Arc::make_mut(arc).change(changes);
     }
 }
@@ -216,7 +214,7 @@ impl<K, V> Mine<K, V> for &Shard<K, V> {
     }
 }
 
-/// Asks about every entry of two shards whose spread `concerns` both, in the order of spreads.
+/// Asks about every entry of two shards whose spread `concerns` both.
 fn walk<K: Clone + Eq, V>(
     mut mine: impl Mine<K, V>,
     theirs: &Shard<K, V>,
@@ -224,48 +222,25 @@ fn walk<K: Clone + Eq, V>(
     fuse: &mut impl Fuse<K, V>,
     changes: &mut Changes<K, V>,
 ) {
-    let (mut my_next, mut their_next) = (0, 0);
-    loop {
-        let (my_spreads, their_spreads) = (mine.shard().spreads(), theirs.spreads());
-        while my_spreads.get(my_next).is_some_and(|spread| !concerns(*spread)) {
-            my_next += 1;
-        }
-        while their_spreads.get(their_next).is_some_and(|spread| !concerns(*spread)) {
-            their_next += 1;
-        }
-        let (my_run, their_run) = match (my_spreads.get(my_next), their_spreads.get(their_next)) {
-            (None, None) => return,
-            (Some(my_spread), Some(their_spread)) if my_spread == their_spread => {
-                (run(my_spreads, my_next), run(their_spreads, their_next))
-            }
-            (Some(my_spread), their_spread) if their_spread.is_none_or(|theirs| my_spread < theirs) => {
-                (my_next..my_next + 1, their_next..their_next)
-            }
-            _ => (my_next..my_next, their_next..their_next + 1),
-        };
-        (my_next, their_next) = (my_run.end, their_run.end);
-        let their_entries = &theirs.entries()[their_run.clone()];
-        for (key, value) in their_entries {
-            if value_of(&mine.shard().entries()[my_run.clone()], key).is_none()
-                && let Some(value) = fuse.theirs(key, value)
-            {
-                changes.adds.push((their_spreads[their_run.start], (key.clone(), value)));
-            }
-        }
-        for position in my_run {
-            let theirs = value_of(their_entries, &mine.shard().entries()[position].0);
-            mine.ask(position, theirs, fuse, changes);
+    let mut meeting = mem::take(&mut changes.meeting);
+    meeting.hold(mine.shard(), theirs);
+    for (my_position, their_position) in meeting.pairs() {
+        if concerns(theirs.spreads()[their_position]) {
+            mine.ask(my_position, Some(&theirs.entries()[their_position].1), fuse, changes);
         }
     }
-}
-
-/// Returns the positions of the spreads equal to the one at `start`; nearly always that one alone.
-fn run(spreads: &[Spread], start: usize) -> Range<usize> {
-    let len = spreads[start..].iter().take_while(|spread| **spread == spreads[start]).count();
-    start..start + len
-}
-
-/// Returns the value of a key among a few entries.
-fn value_of<'a, K: Eq, V>(entries: &'a [(K, V)], key: &K) -> Option<&'a V> {
-    entries.iter().find(|(other, _)| other == key).map(|(_, value)| value)
+    for position in meeting.mine_alone() {
+        if concerns(mine.shard().spreads()[position]) {
+            mine.ask(position, None, fuse, changes);
+        }
+    }
+    for position in meeting.theirs_alone() {
+        let (spread, (key, value)) = (theirs.spreads()[position], &theirs.entries()[position]);
+        if concerns(spread)
+            && let Some(value) = fuse.theirs(key, value)
+        {
+            changes.adds.push((spread, (key.clone(), value)));
+        }
+    }
+    changes.meeting = meeting;
 }

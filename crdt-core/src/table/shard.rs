@@ -8,6 +8,7 @@ use std::borrow::Borrow;
 use std::mem;
 
 use super::Spread;
+use super::meeting::Meeting;
 
 /// Entries sorted by spread. As large as the table lets it become, which is some dozens.
 #[derive(Clone)]
@@ -20,12 +21,14 @@ pub(super) struct Shard<K, V> {
 
 /// What is to change in a shard. Kept from shard to shard for its memory.
 pub(super) struct Changes<K, V> {
-    /// By position, ascending.
+    /// By position.
     pub(super) puts: Vec<(usize, V)>,
     /// By position, ascending.
     pub(super) drops: Vec<usize>,
     /// By spread, ascending.
     pub(super) adds: Vec<(Spread, (K, V))>,
+    /// What the two shards have in common that are compared.
+    pub(super) meeting: Meeting,
 }
 
 impl<K, V> Shard<K, V> {
@@ -180,7 +183,8 @@ impl<K, V> Shard<K, V> {
             self.spreads.extend_from_slice(&old_spreads[taken..taken + smaller]);
             self.entries.extend(old_entries.by_ref().take(smaller));
             taken += smaller;
-            self.push(spread, entry);
+            self.spreads.push(spread);
+            self.entries.push(entry);
         }
         self.spreads.extend_from_slice(&old_spreads[taken..]);
         self.entries.extend(old_entries);
@@ -195,6 +199,6 @@ impl<K, V> Changes<K, V> {
 
 impl<K, V> Default for Changes<K, V> {
     fn default() -> Self {
-        Self { puts: Vec::new(), drops: Vec::new(), adds: Vec::new() }
+        Self { puts: Vec::new(), drops: Vec::new(), adds: Vec::new(), meeting: Meeting::default() }
     }
 }
