@@ -51,6 +51,7 @@ use self::fault::Fault;
 use self::files::FileMark;
 use self::folder::{Folder, STORE_FILE, fresh_identity};
 use self::identity::Settled;
+use self::overlay::Overlay;
 use self::row::IdentityRow;
 use self::rows::{Limits, Rows};
 use self::witness::{Place, Witness};
@@ -155,6 +156,7 @@ impl DiskStore {
             return Err(DiskOpenError::Damaged("the file is empty".to_owned()));
         }
         let place = Place { file: FileMark::of(&file)?, machine };
+        Rows::expect_format(Overlay::new(file.try_clone()?)?, options.limits())?;
         let backend = FileBackend::new(file).map_err(Fault::from)?;
         let mut rows = Rows::open(backend, options.limits())?;
         check_owner(options, rows.identity())?;

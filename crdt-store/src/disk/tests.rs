@@ -1,5 +1,7 @@
 //! When a store keeps its id, and when it takes another.
 
+mod format;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -376,22 +378,6 @@ fn an_id_that_is_asked_for_must_be_the_stores() {
     assert!(matches!(open(other, MACHINE), Err(DiskOpenError::OtherReplica { owner }) if owner == asked));
     assert_renewed(&open(asked, 2).expect("opens"), asked, Renewal::OtherMachine);
     assert!(open(asked, 2).is_ok(), "a former id still names the store");
-}
-
-#[test]
-fn a_newer_format_is_refused_and_left_as_it_is() {
-    let room = Room::new();
-    let path = room.path("a");
-    drop(open(&path));
-    let database = redb::Database::open(path.join(STORE_FILE)).expect("opens");
-    let write = database.begin_write().expect("begins");
-    let newer = table::seal(table::Tag::Meta, row::FORMAT_KEY, &2_u32.to_le_bytes());
-    write.open_table(table::META).expect("opens").insert(row::FORMAT_KEY, newer.as_slice()).expect("inserts");
-    write.commit().expect("commits");
-    drop(database);
-    let refused = DiskStore::open_at(&path, &DiskOptions::default(), MACHINE);
-    assert!(matches!(refused, Err(DiskOpenError::FormatTooNew { found: 2 })), "{refused:?}");
-    assert!(matches!(DiskStore::verify(&path), Err(VerifyError::FormatTooNew { found: 2 })));
 }
 
 #[test]
