@@ -50,6 +50,8 @@ pub use self::verify::Verified;
 use self::fault::Fault;
 use self::files::FileMark;
 use self::folder::{Folder, STORE_FILE, fresh_identity};
+use self::identity::Settled;
+use self::overlay::Overlay;
 use self::row::IdentityRow;
 use self::rows::{Limits, Rows};
 use self::witness::{Place, Witness};
@@ -154,11 +156,12 @@ impl DiskStore {
             return Err(DiskOpenError::Damaged("the file is empty".to_owned()));
         }
         let place = Place { file: FileMark::of(&file)?, machine };
+        Rows::expect_format(Overlay::new(file.try_clone()?)?, options.limits())?;
         let backend = FileBackend::new(file).map_err(Fault::from)?;
         let mut rows = Rows::open(backend, options.limits())?;
         check_owner(options, rows.identity())?;
-        let renewed = folder.settle_identity(&mut rows, options.continuity, place)?;
-        let identity = Identity::of(rows.identity(), renewed);
+        let settled = folder.settle_identity(&mut rows, options.continuity, place)?;
+        let identity = Identity::of(rows.identity(), settled);
         info!(replica = %identity.replica, folder = %path.display(), "opened the store");
         Ok(Self { rows, identity, folder: Some(folder) })
     }
@@ -177,7 +180,7 @@ impl DiskStore {
             Rows::open(backend, options.limits())?
         };
         check_owner(&options, rows.identity())?;
-        let identity = Identity::of(rows.identity(), None);
+        let identity = Identity::of(rows.identity(), Settled::default());
         Ok(Self { rows, identity, folder: None })
     }
 
@@ -289,7 +292,8 @@ impl Store for DiskStore {
         row.former.push(left);
         row.disputed.push(left);
         self.rows.set_identity(row).map_err(Fault::into_store_error)?;
-        self.identity = Identity::of(self.rows.identity(), self.identity.renewed);
+        let Identity { renewed, vouched, .. } = self.identity;
+        self.identity = Identity::of(self.rows.identity(), Settled { renewed, vouched });
         info!(%replica, "the store goes by another id");
         Ok(())
     }
@@ -337,8 +341,9 @@ impl Store for DiskStore {
 }
 
 impl Identity {
-    fn of(row: &IdentityRow, renewed: Option<Renewal>) -> Self {
-        Self { replica: row.replica, former: row.former.clone(), renewed }
+    fn of(row: &IdentityRow, settled: Settled) -> Self {
+        let Settled { renewed, vouched } = settled;
+        Self { replica: row.replica, former: row.former.clone(), renewed, vouched }
     }
 }
 

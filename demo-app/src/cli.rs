@@ -79,12 +79,15 @@ Examples:
   cart --data phone sync ws://127.0.0.1:4000  both ways, until both hold the same
   cart --data phone backup phone.backup       all carts in one file
   cart --data tablet restore phone.backup     a new replica with the same carts
+  cart --data phone moved                     first, after phone/ was carried here:
+                                              it stays the replica it was
 
 Errors go to standard error as text, with --json too. CART_LOG=debug (or
 RUST_LOG) shows there what the replicas do.
 
 Exit code: 0 if all went well (of demo and replay: if every replica ended with
-exactly what it should hold), 1 if not, 2 for wrong arguments.";
+exactly what it should hold; of moved: if the identity was kept), 1 if not, 2 for
+wrong arguments.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -101,6 +104,7 @@ enum Command {
     Verify(keep::VerifyArgs),
     Backup(keep::BackupArgs),
     Restore(keep::RestoreArgs),
+    Moved(keep::MovedArgs),
     Serve(serve::ServeArgs),
     Sync(sync::SyncArgs),
 }
@@ -151,7 +155,7 @@ impl Cli {
         let Some(command) = self.command else {
             if common.data.is_some() || common.cart.is_some() {
                 let complaint = "say what to do with the carts: add, take, remove, name, show, set-aside, log, inspect, \
-                                 verify, backup, restore, serve, sync, or replay";
+                                 verify, backup, restore, moved, serve, sync, or replay";
                 Self::command().error(ErrorKind::MissingSubcommand, complaint).exit();
             }
             return self.demo.run(common.json, ui);
@@ -177,6 +181,7 @@ impl Cli {
             Command::Verify(args) => args.run(&common.all_carts("verify"), ui),
             Command::Backup(args) => args.run(&common.all_carts("backup"), ui),
             Command::Restore(args) => args.run(&common.all_carts("restore"), ui),
+            Command::Moved(args) => args.run(&common.all_carts("moved"), ui),
             Command::Serve(args) => args.run(&common.all_carts("serve"), ui),
             Command::Sync(args) => args.run(&common.all_carts("sync"), ui),
         }

@@ -45,9 +45,18 @@ pub enum DiskOpenError {
         /// Who that is.
         holder: Holder,
     },
-    /// A newer version of this library wrote it. Update this one.
+    /// A newer version of this library wrote it, and nothing has changed. Update this one.
     #[error("the store has format {found}, this version knows {FORMAT}: update it")]
     FormatTooNew {
+        /// The format of the store.
+        found: u32,
+    },
+    /// An older version of this library wrote it, and this one does not read what that one wrote. Nothing has changed:
+    /// open it with the version that wrote it, and write what is in its documents into a new store with this one. No
+    /// release has ever written format 1; the builds that did do not speak with this one, so documents cannot be synced
+    /// over.
+    #[error("the store has format {found}, this version reads {FORMAT} alone: open it with the version that wrote it")]
+    FormatTooOld {
         /// The format of the store.
         found: u32,
     },
@@ -86,6 +95,7 @@ impl From<RowsError> for DiskOpenError {
     fn from(error: RowsError) -> Self {
         match error {
             RowsError::FormatTooNew(found) => Self::FormatTooNew { found },
+            RowsError::FormatTooOld(found) => Self::FormatTooOld { found },
             RowsError::Fault(fault) => fault.into(),
         }
     }
@@ -147,6 +157,15 @@ pub enum RestoreError {
         /// The format of the backup.
         found: u32,
     },
+    /// An older version of this library wrote the backup. Restore it with that one, and see
+    /// [`DiskOpenError::FormatTooOld`] for what to do then; the backup is as it was.
+    #[error(
+        "the backup has format {found}, this version reads {FORMAT} alone: restore it with the version that wrote it"
+    )]
+    FormatTooOld {
+        /// The format of the backup.
+        found: u32,
+    },
     /// The file is no backup, or a damaged one. Take another.
     #[error("the backup is damaged: {0}")]
     Damaged(String),
@@ -160,6 +179,7 @@ impl From<DiskOpenError> for RestoreError {
         match error {
             DiskOpenError::Held { holder } => Self::Held { holder },
             DiskOpenError::FormatTooNew { found } => Self::FormatTooNew { found },
+            DiskOpenError::FormatTooOld { found } => Self::FormatTooOld { found },
             DiskOpenError::Damaged(what) => Self::Damaged(what),
             DiskOpenError::Io(error) => Self::Io(error),
             DiskOpenError::OtherReplica { .. } => Self::Damaged(error.to_string()),
@@ -186,9 +206,17 @@ pub enum VerifyError {
         /// By whom.
         holder: Holder,
     },
-    /// A newer version of this library wrote it. Update this one.
+    /// A newer version of this library wrote it, and nothing has changed. Update this one.
     #[error("the store has format {found}, this version knows {FORMAT}: update it")]
     FormatTooNew {
+        /// The format of the store.
+        found: u32,
+    },
+    /// An older version of this library wrote it. Verify it with that one; see [`DiskOpenError::FormatTooOld`].
+    #[error(
+        "the store has format {found}, this version reads {FORMAT} alone: verify it with the version that wrote it"
+    )]
+    FormatTooOld {
         /// The format of the store.
         found: u32,
     },
@@ -208,6 +236,7 @@ impl From<DiskOpenError> for VerifyError {
         match error {
             DiskOpenError::Held { holder } => Self::Held { holder },
             DiskOpenError::FormatTooNew { found } => Self::FormatTooNew { found },
+            DiskOpenError::FormatTooOld { found } => Self::FormatTooOld { found },
             DiskOpenError::Damaged(what) => Self::Damaged(what),
             DiskOpenError::Io(error) => Self::Io(error),
             DiskOpenError::OtherReplica { .. } => Self::Damaged(error.to_string()),

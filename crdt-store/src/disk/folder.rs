@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::error::DiskOpenError;
 use super::fault::Fault;
 use super::files::{self, FileMark};
-use super::identity::{self, Renewal};
+use super::identity::{self, Settled};
 use super::lock::{Attempt, Lock};
 use super::row::{IdentityRow, Seal};
 use super::rows::Rows;
@@ -106,10 +106,11 @@ impl Folder {
         rows: &mut Rows,
         continuity: Continuity,
         place: Place,
-    ) -> Result<Option<Renewal>, DiskOpenError> {
+    ) -> Result<Settled, DiskOpenError> {
         let witness = Witness::open(&self.witness())?;
-        let doubt = identity::judge(witness.as_ref(), rows.identity(), rows.commits(), place);
-        let renewal = doubt.filter(|doubt| continuity == Continuity::Prove || !doubt.is_doubt());
+        let objection = identity::judge(witness.as_ref(), rows.identity(), rows.commits(), place);
+        let vouched = objection.filter(|renewal| continuity == Continuity::Vouched && renewal.is_doubt());
+        let renewal = objection.filter(|_| vouched.is_none());
         let (was, seal) = (rows.identity().clone(), random()?);
         let mut witness = match (renewal, witness) {
             (Some(_), _) => Witness::create(&self.witness(), Record { seals: [seal; 2], place }, rows.commits())?,
@@ -127,13 +128,16 @@ impl Folder {
             row.former.push(was.replica);
             warn!(former = %was.replica, replica = %row.replica, %renewal, "the store takes a new id");
         }
+        if let Some(doubt) = vouched {
+            warn!(replica = %row.replica, %doubt, "the store keeps its id, as the operator vouches for it");
+        }
         rows.set_identity(row)?;
         if renewal.is_none() {
             witness.set_record(Record { seals: [seal; 2], place })?;
         }
         witness.note_commits(rows.commits())?;
         rows.attach(witness);
-        Ok(renewal)
+        Ok(Settled { renewed: renewal, vouched })
     }
 }
 

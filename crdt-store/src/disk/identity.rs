@@ -27,6 +27,9 @@ pub struct Identity {
     pub former: Vec<ReplicaId>,
     /// Why this opening took a new id, if it did.
     pub renewed: Option<Renewal>,
+    /// What spoke against keeping the id on this opening, if it was kept because an operator
+    /// [vouched](crate::Continuity::Vouched) for it.
+    pub vouched: Option<Renewal>,
 }
 
 /// What spoke against keeping the id.
@@ -48,9 +51,10 @@ pub enum Renewal {
 }
 
 impl Renewal {
-    /// Tells whether an operator may vouch against it. Not where it is certain that dots were spent that this file
-    /// does not know.
-    pub(super) fn is_doubt(self) -> bool {
+    /// Tells whether an operator may [vouch](crate::Continuity::Vouched) against it. Not where it is certain that others
+    /// write, or have written, under the id what this file does not know.
+    #[must_use]
+    pub fn is_doubt(self) -> bool {
         matches!(self, Self::NoWitness | Self::OtherMachine | Self::OtherFile)
     }
 }
@@ -68,6 +72,13 @@ impl fmt::Display for Renewal {
     }
 }
 
+/// What became of the id on an opening.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Settled {
+    pub(super) renewed: Option<Renewal>,
+    pub(super) vouched: Option<Renewal>,
+}
+
 /// Finds what speaks against keeping the id.
 pub(super) fn judge(witness: Option<&Witness>, row: &IdentityRow, commits: u64, here: Place) -> Option<Renewal> {
     if row.is_backup {
@@ -75,14 +86,15 @@ pub(super) fn judge(witness: Option<&Witness>, row: &IdentityRow, commits: u64, 
     }
     let Some(witness) = witness else { return Some(Renewal::NoWitness) };
     let there = witness.record().place;
-    if there.machine != here.machine {
-        Some(Renewal::OtherMachine)
-    } else if there.file != here.file {
-        Some(Renewal::OtherFile)
-    } else if !witness.record().seals.contains(&row.seal) {
+    // What is certain comes first: an earlier copy that was put back as another file is an earlier copy.
+    if !witness.record().seals.contains(&row.seal) {
         Some(Renewal::OtherSeal)
     } else if commits < witness.commits() {
         Some(Renewal::RolledBack)
+    } else if there.machine != here.machine {
+        Some(Renewal::OtherMachine)
+    } else if there.file != here.file {
+        Some(Renewal::OtherFile)
     } else {
         None
     }

@@ -11,8 +11,9 @@ use crdt_core::{DecodeError, Digest, Frontier, Head, ReplicaId, VersionVector};
 
 use super::fault::Fault;
 
-/// The version of what docs/storage.md describes.
-pub(super) const FORMAT: u32 = 1;
+/// The version of what docs/storage.md describes, counted from 1. Any change to a byte of it raises it; "Changing the
+/// format" there says what else that takes.
+pub(super) const FORMAT: u32 = 2;
 
 /// Keys of the META table.
 pub(super) const FORMAT_KEY: &[u8] = b"format";

@@ -14,6 +14,7 @@ use redb::{ReadTransaction, StorageBackend};
 
 use super::base::Base;
 use super::fault::Fault;
+use super::overlay::Overlay;
 use super::read;
 use super::row::{DocumentRow, FORMAT, IdentityRow, Totals};
 use super::witness::Witness;
@@ -71,6 +72,7 @@ pub(super) struct Limits {
 #[derive(Debug)]
 pub(super) enum RowsError {
     FormatTooNew(u32),
+    FormatTooOld(u32),
     Fault(Fault),
 }
 
@@ -95,15 +97,23 @@ impl Rows {
         Ok(Self { base, identity, totals, names, touched, tail_bytes_max: limits.tail_bytes_max, witness: None })
     }
 
+    /// Refuses a store of another format before anything is written to it, as redb does on opening a file: `backend`
+    /// keeps what is written to itself.
+    pub(super) fn expect_format(backend: Overlay, limits: Limits) -> Result<(), RowsError> {
+        let base = Base::open(backend, limits.cache_bytes, 0)?;
+        let format = base.read(read::format)?;
+        // There is nothing to close with care, which would take longer than the look.
+        base.leave();
+        check_format(format)
+    }
+
     /// Opens the tables of a store. O(documents): their names are read, nothing else.
     pub(super) fn open(backend: impl StorageBackend, limits: Limits) -> Result<Self, RowsError> {
         let base = Base::open(backend, limits.cache_bytes, limits.check_bytes_max)?;
-        let format = base.read(read::format)?;
-        if format != FORMAT {
+        check_format(base.read(read::format)?).inspect_err(|_| {
             // Whoever cannot read a file does not close it either, as redb would by writing to it.
             base.fail(&Fault::damaged("the format is another"));
-            return Err(RowsError::FormatTooNew(format));
-        }
+        })?;
         let (identity, totals, names) = base.read(|transaction| {
             let totals = read::totals(transaction)?;
             Ok((read::identity(transaction)?, totals, read::names(transaction, totals)?))
@@ -341,6 +351,15 @@ impl Rows {
             }
             None => Ok(()),
         }
+    }
+}
+
+fn check_format(found: u32) -> Result<(), RowsError> {
+    match found {
+        FORMAT => Ok(()),
+        0 => Err(Fault::damaged("the format is 0, which there never was").into()),
+        1..FORMAT => Err(RowsError::FormatTooOld(found)),
+        _ => Err(RowsError::FormatTooNew(found)),
     }
 }
 

@@ -5,6 +5,7 @@ mod disk;
 mod backup;
 mod damage;
 mod laws;
+mod upgrade;
 mod written;
 
 use std::sync::Arc;

@@ -1,9 +1,9 @@
-//! `cart verify`, `backup` and `restore`: a folder as a whole.
+//! `cart verify`, `backup`, `restore` and `moved`: a folder as a whole.
 
 use std::path::PathBuf;
 
 use clap::Args;
-use demo_app::offline::keep::{self, Checked};
+use demo_app::offline::keep::{self, Checked, Moved};
 use indicatif::HumanBytes;
 use serde_json::json;
 
@@ -30,6 +30,16 @@ pub(crate) struct RestoreArgs {
     /// The backup.
     file: PathBuf,
 }
+
+/// Keeps the identity of a folder that was carried to another disk or machine.
+///
+/// Give it as the first command after the move: any other takes the folder for a copy, which gets an
+/// identity of its own; nothing is lost by that, but one more id stays in its carts. Give it only if no
+/// copy of the folder stays in use: what two replicas write under one identity may take a `set-aside` to
+/// come together. A backup, or an earlier copy that was put back, takes a new identity all the same; the
+/// exit code is then 1.
+#[derive(Debug, Args)]
+pub(crate) struct MovedArgs {}
 
 impl VerifyArgs {
     pub(crate) fn run(self, place: &Place, ui: &mut Ui) -> Result<bool, CommandError> {
@@ -66,6 +76,36 @@ impl RestoreArgs {
             ui.line("it takes an identity of its own when it is first opened");
         }
         Ok(true)
+    }
+}
+
+impl MovedArgs {
+    pub(crate) fn run(self, place: &Place, ui: &mut Ui) -> Result<bool, CommandError> {
+        let moved = keep::moved(&place.folder)?;
+        if place.json {
+            ui.json(&moved);
+        } else {
+            show_moved(ui, &moved);
+        }
+        Ok(!matches!(moved, Moved::Renewed { .. }))
+    }
+}
+
+fn show_moved(ui: &mut Ui, moved: &Moved) {
+    match moved {
+        Moved::Proven { replica } => {
+            ui.line(format_args!(
+                "this replica is {replica}; there was nothing to vouch for, the folder is where it was"
+            ));
+        }
+        Moved::Vouched { replica, although } => {
+            ui.line(format_args!("this replica stays {replica}: you vouch for it, although {although}"));
+        }
+        Moved::Renewed { replica, former, because } => {
+            let former = former.map(|former| format!(" {former}")).unwrap_or_default();
+            ui.line(format_args!("the identity{former} cannot be kept, because {because}"));
+            ui.line(format_args!("this replica goes on as {replica}; everything written before stays"));
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crdt_core::ReplicaId;
-use crdt_net::{DiskOpenError, Identity, OpenError as NetOpenError, Options, Replica, StoreError};
-use crdt_store::{BackupError, DiskOptions, DiskStore, Holder, RestoreError, VerifyError};
+use crdt_net::{DiskOpenError, Identity, OpenError as NetOpenError, Options, Renewal, Replica, StoreError};
+use crdt_store::{BackupError, Continuity, DiskOptions, DiskStore, Holder, RestoreError, VerifyError};
 use thiserror::Error;
 
 /// The file in a folder that holds everything; see docs/storage.md.
@@ -32,13 +32,18 @@ pub struct Renewed {
     /// Under which id the store was written before.
     pub former: Option<ReplicaId>,
     /// What spoke against keeping that one.
-    pub reason: String,
+    pub reason: Renewal,
 }
 
 impl fmt::Display for Renewed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { replica, reason, .. } = self;
-        write!(f, "this replica goes on as {replica}, because {reason}; everything written before stays")
+        write!(f, "this replica goes on as {replica}, because {reason}; everything written before stays")?;
+        if reason.is_doubt() {
+            let advice = "`cart --data DIR moved` as the first command keeps the identity";
+            write!(f, " (next time a folder is moved, and no copy of it stays in use: {advice})")?;
+        }
+        Ok(())
     }
 }
 
@@ -67,7 +72,7 @@ pub enum FolderError {
         /// The folder asked for.
         folder: PathBuf,
     },
-    /// The store, or the backup, is damaged, too new, or the disk is at fault; see the source.
+    /// The store, or the backup, is damaged or of another format, or the disk is at fault; see the source.
     #[error("{} cannot be used", path.display())]
     Unusable {
         /// The folder, or the backup.
@@ -190,8 +195,16 @@ pub async fn open(folder: &Path) -> Result<Open<Replica>, FolderError> {
 /// # Errors
 /// [`FolderError`].
 pub fn open_store(folder: &Path) -> Result<Open<DiskStore>, FolderError> {
+    open_store_by(folder, Continuity::Prove)
+}
+
+/// Opens the bare store in a folder that must hold one, by proof that it may keep its identity or on the word of whoever
+/// asks.
+pub(crate) fn open_store_by(folder: &Path, continuity: Continuity) -> Result<Open<DiskStore>, FolderError> {
     expect_store(folder)?;
-    let opened = DiskStore::open(folder, DiskOptions::default());
+    let mut options = DiskOptions::default();
+    options.continuity = continuity;
+    let opened = DiskStore::open(folder, options);
     let store = opened.map_err(|error| FolderError::of_open(folder, error))?;
     let renewed = renewed(store.identity());
     Ok(Open { inner: store, renewed })
@@ -213,7 +226,7 @@ fn expect_store(folder: &Path) -> Result<(), FolderError> {
 
 /// Says that an opening took a new identity, if it did.
 pub(crate) fn renewed(identity: &Identity) -> Option<Renewed> {
-    let reason = identity.renewed?.to_string();
+    let reason = identity.renewed?;
     Some(Renewed { replica: identity.replica, former: identity.former.last().copied(), reason })
 }
 

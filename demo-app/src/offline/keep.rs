@@ -1,8 +1,10 @@
-//! Checks a folder as a whole, copies it into one file, and makes a folder of such a file.
+//! Checks a folder as a whole, copies it into one file, makes a folder of such a file, and keeps the identity of one that
+//! was moved.
 
 use std::path::Path;
 
-use crdt_store::{DiskStore, Verified};
+use crdt_core::ReplicaId;
+use crdt_store::{Continuity, DiskStore, Store, Verified};
 use serde::Serialize;
 
 use crate::offline::folder::{self, FolderError, Open, Renewed};
@@ -61,4 +63,45 @@ pub fn back_up(folder: &Path, file: &Path, notice: &mut dyn FnMut(Renewed)) -> R
 pub fn restore(file: &Path, folder: &Path) -> Result<Checked, FolderError> {
     let restored = DiskStore::restore(file, folder);
     restored.map(Checked::from).map_err(|error| FolderError::of_restore(file, folder, error))
+}
+
+/// What became of the identity of a folder that was moved. Serialises to the object that `--json` prints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "identity", rename_all = "lowercase")]
+pub enum Moved {
+    /// It is proven: the folder is where it was.
+    Proven {
+        /// Under which id the folder goes on.
+        replica: ReplicaId,
+    },
+    /// It was doubtful, and is kept.
+    Vouched {
+        /// Under which id the folder goes on.
+        replica: ReplicaId,
+        /// What spoke against it.
+        although: String,
+    },
+    /// It cannot be kept: the folder is certainly not the one that wrote last under that id.
+    Renewed {
+        /// Under which id the folder goes on.
+        replica: ReplicaId,
+        /// The id that it had.
+        former: Option<ReplicaId>,
+        /// What says so.
+        because: String,
+    },
+}
+
+/// Opens a folder on the word that it was moved to where it is and that no copy of it stays in use.
+///
+/// # Errors
+/// [`FolderError`]; the identity is as it was then.
+pub fn moved(folder: &Path) -> Result<Moved, FolderError> {
+    let Open { inner: store, renewed } = folder::open_store_by(folder, Continuity::Vouched)?;
+    let replica = store.replica();
+    Ok(match (renewed, store.identity().vouched) {
+        (Some(Renewed { former, reason, .. }), _) => Moved::Renewed { replica, former, because: reason.to_string() },
+        (None, Some(doubt)) => Moved::Vouched { replica, although: doubt.to_string() },
+        (None, None) => Moved::Proven { replica },
+    })
 }

@@ -94,7 +94,7 @@ fn a_folder_without_carts_is_named_and_not_made() {
     let data = folder("missing").join("none");
     let backup = folder("missing-backup").join("file");
     let backup = format!("backup {}", backup.display());
-    for arguments in ["show", "take apple", "remove apple", "log", "inspect", "verify", &backup] {
+    for arguments in ["show", "take apple", "remove apple", "log", "inspect", "verify", "moved", &backup] {
         cart_in(&data, arguments).refused("none holds no carts");
     }
     assert!(!data.exists());
@@ -114,6 +114,8 @@ fn wrong_arguments_end_with_2_and_say_what_to_do() {
         ("--cart c", "say what to do with the carts"),
         ("--data d demo", "leave --data out"),
         ("--cart c --data d verify", "the command is about all carts"),
+        ("--cart c --data d moved", "the command is about all carts"),
+        ("moved", "give --data DIR"),
         ("--cart c replay x.csv", "the command is about all carts"),
         ("--data d serve", "--listen"),
         ("--data d sync", "<URL>"),
@@ -131,7 +133,9 @@ fn wrong_arguments_end_with_2_and_say_what_to_do() {
 #[test]
 fn help_shows_how_carts_are_kept_in_folders() {
     let help = cart("--help", &[]).ended(0).stdout;
-    for shown in ["add ", "take ", "serve ", "sync ", "restore ", "--data", "--cart", "cart --data phone sync ws://"] {
+    for shown in
+        ["add ", "take ", "serve ", "sync ", "restore ", "moved ", "--data", "--cart", "cart --data phone sync ws://"]
+    {
         assert!(help.contains(shown), "{shown:?} is missing in\n{help}");
     }
     let help = cart("add --help", &[]).ended(0).stdout;

@@ -7,6 +7,7 @@ mod keep;
 mod live;
 mod log;
 mod meet;
+mod moved;
 mod readme;
 mod replay;
 mod resume;

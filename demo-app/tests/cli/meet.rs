@@ -63,7 +63,8 @@ fn who_holds_a_folder_is_named_with_the_way_to_reach_it() {
     let backup = format!("backup {}", file.display());
     let restore = format!("restore {}", file.display());
     let sync = format!("sync {}", server.url);
-    let commands = ["add apple", "take apple", "remove apple", "name A", "show", "log", "inspect", "verify", &backup];
+    let commands =
+        ["add apple", "take apple", "remove apple", "name A", "show", "log", "inspect", "verify", "moved", &backup];
     for arguments in commands.into_iter().chain([restore.as_str(), sync.as_str(), "serve --listen 127.0.0.1:0"]) {
         let refused = cart_in(&till, arguments).refused(&format!("is open in process {}", server.live.pid()));
         let advice = format!("cart --data OTHER sync {}", server.url);
