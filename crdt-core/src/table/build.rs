@@ -50,6 +50,11 @@ impl<K: Eq + Hash, V> Builder<K, V> {
         self.entries.push(Some((key, value)));
     }
 
+    /// Returns the key that was added last.
+    pub(crate) fn last(&self) -> Option<&K> {
+        self.entries.last().and_then(Option::as_ref).map(|(key, _)| key)
+    }
+
     /// Returns the table. O(n).
     pub(crate) fn finish(mut self) -> Table<K, V> {
         let len = self.places.len();

@@ -13,8 +13,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use smallvec::SmallVec;
 
 use super::{Change, OrSet, OrSetDelta};
+use crate::context::{Context, LocalDot, TooManyReplicas};
+use crate::dots::Dots;
 use crate::elements::Elements;
 use crate::id::Dot;
+use crate::table::Builder;
 use crate::types::are_valid;
 use crate::version::VersionVector;
 
@@ -33,36 +36,77 @@ impl<'de, E: Clone + Ord + Hash + Deserialize<'de>> Deserialize<'de> for OrSet<E
     }
 }
 
-/// A set as it is deserialised, before it is checked.
+/// A set as it is deserialised, before its elements are held against its version.
 #[derive(Deserialize)]
-#[serde(rename = "OrSet")]
+#[serde(rename = "OrSet", bound(deserialize = "E: Clone + Ord + Hash + Deserialize<'de>"))]
 struct Parts<E> {
     version: VersionVector,
-    elements: Vec<(E, Few<Dot>)>,
+    elements: Listed<E>,
+}
+
+/// Elements in ascending order, which go into their place as they are read: they are not kept a second time.
+struct Listed<E> {
+    /// Numbers the replicas that have a dot here, with the highest dot of each.
+    context: Context,
+    elements: Builder<E, Dots>,
 }
 
 impl<E: Clone + Ord + Hash> TryFrom<Parts<E>> for OrSet<E> {
     type Error = String;
 
-    fn try_from(parts: Parts<E>) -> Result<Self, String> {
-        if !parts.elements.is_sorted_by(|a, b| a.0 < b.0) {
+    fn try_from(Parts { version, elements: listed }: Parts<E>) -> Result<Self, String> {
+        let Listed { mut context, elements } = listed;
+        if context.numbered().any(|(index, replica)| context.counter(index) > version.counter(replica)) {
+            return Err("a dot is not covered by the version".into());
+        }
+        for (replica, counter) in version.iter() {
+            let index = context.intern(replica).map_err(|error| error.to_string())?;
+            context.raise(index, counter);
+        }
+        Ok(Self { context, elements: Elements::built(elements) })
+    }
+}
+
+impl<E: Clone + Ord + Hash> Listed<E> {
+    fn push(&mut self, element: E, dots: &[Dot]) -> Result<(), String> {
+        if self.elements.last().is_some_and(|last| *last >= element) {
             return Err("elements are not ascending".into());
         }
-        let mut set = Self::new();
-        for (replica, counter) in parts.version.iter() {
-            let index = set.context.intern(replica).map_err(|error| error.to_string())?;
-            set.context.raise(index, counter);
+        if dots.is_empty() || !are_valid(dots) {
+            return Err("dots are missing, or not ascending, or a counter is out of range".into());
         }
-        let mut elements = Elements::builder(parts.elements.len());
-        for (element, Few(dots)) in parts.elements {
-            if dots.is_empty() || !are_valid(&dots) {
-                return Err("dots are missing, or not ascending, or a counter is out of range".into());
+        let number = |dot: &Dot| {
+            let index = self.context.intern(dot.replica)?;
+            self.context.raise(index, dot.counter);
+            Ok(LocalDot::new(index, dot.counter))
+        };
+        let dots: Result<Dots, TooManyReplicas> = dots.iter().map(number).collect();
+        self.elements.push(element, dots.map_err(|error| error.to_string())?);
+        Ok(())
+    }
+}
+
+impl<'de, E: Clone + Ord + Hash + Deserialize<'de>> Deserialize<'de> for Listed<E> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List<E>(PhantomData<E>);
+
+        impl<'de, E: Clone + Ord + Hash + Deserialize<'de>> Visitor<'de> for List<E> {
+            type Value = Listed<E>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of elements with their dots")
             }
-            let local = set.covered(&dots).map_err(|_| "a dot is not covered by the version")?;
-            elements.push(element, local);
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Listed<E>, A::Error> {
+                let mut listed = Listed { context: Context::default(), elements: Elements::builder(0) };
+                while let Some((element, Few(dots))) = list.next_element::<(E, Few<Dot>)>()? {
+                    listed.push(element, &dots).map_err(de::Error::custom)?;
+                }
+                Ok(listed)
+            }
         }
-        set.elements = Elements::built(elements);
-        Ok(set)
+
+        deserializer.deserialize_seq(List(PhantomData))
     }
 }
 
