@@ -216,7 +216,8 @@ impl Replica {
     /// Waits until everything taken in before is durable, without waiting for more to share its sync.
     ///
     /// Writes need no flush: they are durable when `transact` returns. This is for what peers have sent, and
-    /// for calls of `transact` under way under [`Durability::Within`](crate::Durability::Within).
+    /// for calls of `transact` under way under [`Durability::Within`](crate::Durability::Within). A document that is being
+    /// [set aside](crate::DocumentHandle::set_aside) may need another id first: that is not waited for here, but there.
     ///
     /// # Errors
     /// [`Closed`] if the replica is, or its store fails meanwhile.

@@ -21,7 +21,7 @@ pub(super) struct Requested {
     pending: Pending,
     /// The data frame that it came in: whose credit waits for the write.
     frame: Option<Received>,
-    /// What it weighs, about: the delta, or the snapshot as it came in.
+    /// What it weighs, about: the delta, or the bytes of the snapshot.
     bytes: usize,
 }
 
@@ -47,7 +47,8 @@ impl Endpoint {
         let Taken { write, changes } = taken;
         let bytes = match &write {
             Write::Delta(delta) => delta.size_hint(),
-            Write::Snapshot(_) => frame.map_or(0, |received| received.bytes),
+            // One of our own is rare, and takes the time of the whole document anyway.
+            Write::Snapshot(snapshot) => frame.map_or_else(|| snapshot.encode().len(), |received| received.bytes),
         };
         self.requested.push_back(Requested { pending: document.request(ticket, &write), frame, bytes });
         self.requested_bytes += bytes;

@@ -174,6 +174,22 @@ fn a_crash_in_the_middle_loses_nothing() {
     assert!(!network.persist_one(0));
 }
 
+/// Found in a review: it weighed nothing, and whoever wrote meanwhile was not held back.
+#[test]
+fn what_was_set_aside_counts_as_waiting_until_it_is_durable() {
+    let (mut network, _) = both_have_spread();
+    network.write(0, "d", |tx| tx.register("long").set("x".repeat(10_000)).unwrap());
+    network.run();
+    network.renew(0);
+    network.nodes[0].persists = false;
+    let now = network.now;
+    network.nodes[0].endpoint.set_aside(now, &id("d"), &id("d before")).unwrap();
+    network.drain(0);
+    assert!(network.nodes[0].endpoint.requested_bytes() > 10_000);
+    while network.persist_one(0) {}
+    assert_eq!(network.nodes[0].endpoint.requested_bytes(), 0);
+}
+
 /// Found in a review: an empty document conflicts with nobody, and the neighbour of the same side brought the old history
 /// back.
 #[test]
