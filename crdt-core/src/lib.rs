@@ -20,8 +20,9 @@
 //! | [`MvRegister`] | all stay, until a write that saw them | in causal order, any number of times |
 //! | [`OrSet`] | an insert beats a remove | in causal order, any number of times |
 //!
-//! There is no IO here, no clock, no randomness, no thread: time and identity enter as arguments, so
-//! one seed can replay a whole network.
+//! There is no IO here, no clock, no thread: time and identity enter as arguments, so one seed can
+//! replay a whole network. One random number a process seeds the hash of its tables, against floods
+//! of keys that collide; it reaches no bytes.
 
 pub mod codec;
 pub mod json;

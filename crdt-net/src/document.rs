@@ -97,9 +97,11 @@ impl DocumentHandle {
     ///
     /// The way out when the document does not sync with some peers and never will
     /// ([`WatchEvent::Irreconcilable`](crate::WatchEvent::Irreconcilable), [`WatchEvent::Diverged`](crate::WatchEvent::Diverged)):
-    /// this replica gives way, and nothing is lost. It takes over what those peers hold, and is exchanged with nobody else until then, or until
-    /// the replica is opened again; if there are none, whoever comes first fills it. The new document has the same values, counters and conflicts, under ids of its
-    /// own, and syncs like any other. What of it is to be written here again is for the application to say, or its users.
+    /// this replica gives way, and nothing is lost. This document takes over what those peers hold. Until then it is exchanged
+    /// with nobody else, for an hour at most ([`Config::awaited_ms`](crate::Config::awaited_ms)) and until the replica is opened
+    /// again. After that, or if there are no such peers, whoever comes first fills it. The new document has the same values,
+    /// counters and conflicts, under ids of its own, and syncs like any other. What of it is to be written here again is for
+    /// the application to say, or its users.
     ///
     /// Other replicas with the history that was here are not changed: each does the same, under a name that no other takes. Two
     /// new documents of one name merge, and counters add.

@@ -38,8 +38,9 @@
 //! gathered while it was busy, all with one sync. [`Replica::open`] takes the path of a folder on disk, or
 //! [`Options`], which keep documents in memory unless they say otherwise.
 //!
-//! This crate is the only one with sockets, tasks, clocks and randomness. All of them can be given
-//! to it: connections come from a [`Transport`], the time of day from a [`WallClock`], delays from
+//! This crate is the only one with sockets and tasks, and gives the protocol its clock and its random
+//! numbers; a store on disk draws ids and seals from the system. All that surrounds a replica can be
+//! given to it: connections come from a [`Transport`], the time of day from a [`WallClock`], delays from
 //! tokio's clock, which can be paused, and what is drawn from [`Options::seed`]. On a runtime of one
 //! thread, the same transport, clocks, seeds and calls then give the same run again, to the byte
 //! count: that is how the tests take it through partitions and crashes.

@@ -15,7 +15,7 @@ use crate::planted::{Bug, is_planted};
 use crate::value::Value;
 
 impl State {
-    /// Checks whether `delta` can be applied: `Ok(false)` if it is covered already.
+    /// Checks whether `delta` can be applied: `Ok(false)` if it is covered already. No clock is asked (Invariant 6).
     pub(crate) fn admits(&self, delta: &Delta) -> Result<bool, ApplyError> {
         let mut covered = true;
         for chained in &delta.ranges {

@@ -35,7 +35,7 @@ pub enum Check {
     /// Invariant 4, for credit.
     #[error("credit is returned only for what is taken in")]
     CreditLast,
-    /// Invariant 5.
+    /// Invariants 1 and 5.
     #[error("equal versions mean equal states")]
     EqualStates,
     /// The naive model.
