@@ -22,7 +22,7 @@
 //! | `0a` | Reject | handle varint · reason u8 · for reason 1: replica, counter varint | control |
 //! | `0b` | Ping | (empty) | control |
 //! | `0c` | Pong | (empty) | control |
-//! | `0d` | Trail | handle varint · replica · opened varint · spread varint · count varint · count × (counter varint, chain hash u64), ascending by counter | control |
+//! | `0d` | Trail | handle varint · replica · 0, or 1 · opened varint · spread varint · count varint · count × (counter varint, chain hash u64), ascending by counter | control |
 //! | `0e` | Twin | replica · incarnation u64 | control |
 //!
 //! **Hello** is the first frame each way, at most 4 KiB. The magic and the versions keep their place
@@ -64,10 +64,8 @@
 //! documents, 3 too many replicas, 4 too large.
 //!
 //! **Trail** follows a Reject for reason 1, both ways, under the handle of its receiver: what its sender knows
-//! of the history of the replica in question, at most 256 marks; and if it has written under that id itself, how many of
-//! those transactions were in when its process opened the document, and through which counter it has sent others its own
-//! (0 if it never did). A writer whose id was used twice
-//! finds in it where the two histories part.
+//! of the history of the replica in question, at most 256 marks; and if it has written under that id itself, and has not
+//! settled what of it is its own, its [`Authorship`]. A writer whose id was used twice finds in it where the two histories part.
 //!
 //! **Twin** tells a process whose link is refused for its id that another process goes by this id and lives: the one of this
 //! incarnation.
@@ -178,8 +176,7 @@ pub(crate) enum Frame<'a> {
     Trail {
         handle: u32,
         replica: ReplicaId,
-        opened: u64,
-        spread: u64,
+        authorship: Option<Authorship>,
         marks: Vec<(u64, u64)>,
     },
     Twin {
@@ -213,6 +210,16 @@ pub(crate) struct Offer {
     pub(crate) again: bool,
     pub(crate) name: DocumentId,
     pub(crate) frontier: Frontier,
+}
+
+/// What the sender of a Trail has written itself under the id in question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Authorship {
+    /// How many transactions were in when its process opened the document under this id; 0 if it was opened under another.
+    pub opened: u64,
+    /// Through which counter others may hold what is its own: what was in when the document was opened has been sent by
+    /// whomever.
+    pub spread: u64,
 }
 
 /// Why a document ends on a link, as a Reject frame says it.

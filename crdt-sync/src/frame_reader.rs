@@ -68,8 +68,8 @@ impl FrameReader {
             Frame::Credit { bytes } => FrameSummary::Credit { bytes },
             Frame::Digest { handle, frontier, digest } => FrameSummary::Digest { handle, frontier, digest },
             Frame::Reject { handle, rejection } => FrameSummary::Reject { handle, reason: rejection },
-            Frame::Trail { handle, replica, opened, spread, marks } => {
-                FrameSummary::Trail { handle, replica, opened, spread, marks }
+            Frame::Trail { handle, replica, authorship, marks } => {
+                FrameSummary::Trail { handle, replica, authorship, marks }
             }
             Frame::Twin { replica, incarnation } => FrameSummary::Twin { replica, incarnation },
             Frame::Ping => FrameSummary::Ping,

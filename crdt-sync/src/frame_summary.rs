@@ -7,7 +7,7 @@ use std::fmt;
 use crdt_core::{Digest, DotRange, ReplicaId, VersionVector};
 
 use crate::document_id::DocumentId;
-use crate::frame::{Hello, Rejection};
+use crate::frame::{Authorship, Hello, Rejection};
 
 /// One message on a link: its kind, and what it says about documents and links; not their content.
 ///
@@ -116,10 +116,8 @@ pub enum FrameSummary {
         handle: u32,
         /// Whose history.
         replica: ReplicaId,
-        /// How many of them were in when its sender opened the document.
-        opened: u64,
-        /// Through which counter its sender has sent others what it wrote under that id.
-        spread: u64,
+        /// What its sender has written of it.
+        authorship: Option<Authorship>,
         /// (counter, chain hash), ascending.
         marks: Vec<(u64, u64)>,
     },
@@ -187,13 +185,13 @@ impl fmt::Display for FrameSummary {
                 write!(f, "Digest #{handle} {digest} at frontier {frontier:016x}")
             }
             Self::Reject { handle, reason } => write!(f, "Reject #{handle}: {reason}"),
-            Self::Trail { handle, replica, opened, spread, marks } => {
+            Self::Trail { handle, replica, authorship, marks } => {
                 let counters: Vec<String> = marks.iter().map(|(counter, _)| counter.to_string()).collect();
-                write!(
-                    f,
-                    "Trail #{handle} of {replica} at {}, opened at {opened}, sent through {spread}",
-                    counters.join(", ")
-                )
+                write!(f, "Trail #{handle} of {replica} at {}", counters.join(", "))?;
+                match authorship {
+                    Some(Authorship { opened, spread }) => write!(f, ", opened at {opened}, sent through {spread}"),
+                    None => Ok(()),
+                }
             }
             Self::Twin { replica, incarnation } => write!(f, "Twin {replica} of incarnation {incarnation:x}"),
             Self::Ping => f.write_str("Ping"),

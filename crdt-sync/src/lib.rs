@@ -101,7 +101,7 @@ pub use endpoint::{DisputeError, Endpoint, SetAsideError};
 pub use error::{OpenError, TransactError};
 pub use event::{Event, Refusal, SessionStatus, Source};
 pub use footprint::{DocumentFootprint, Footprint, LinkFootprint};
-pub use frame::Rejection;
+pub use frame::{Authorship, Rejection};
 pub use frame_reader::FrameReader;
 pub use frame_summary::FrameSummary;
 pub use input::{Input, LinkId, Now, Ticket};

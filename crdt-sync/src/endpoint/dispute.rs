@@ -48,10 +48,9 @@ use super::{DocumentIndex, Endpoint};
 use crate::close::CloseReason;
 use crate::document_id::DocumentId;
 use crate::event::{Event, Source};
-use crate::frame::{Hello, Rejection};
+use crate::frame::{Authorship, Hello, Rejection};
 use crate::input::{LinkId, Now};
 use crate::output::{Output, Stored};
-use crate::session::Peer;
 
 /// Why a document could not be settled. Nothing has changed: it does not sync with whoever holds the other history.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -90,10 +89,7 @@ pub(super) struct Dispute {
 /// The other writer under an id of ours, if it is the peer who told us of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rival {
-    /// How many transactions were in when its process opened the document.
-    opened: u64,
-    /// Through which counter others may hold what it has written.
-    spread: u64,
+    authorship: Authorship,
     /// It still goes by that id.
     is_current: bool,
 }
@@ -101,7 +97,7 @@ pub(super) struct Rival {
 impl Rival {
     /// Tells whether it is we who give our transactions another name.
     fn is_ours_to_settle(self, fork: u64, spread: u64, is_current: bool) -> bool {
-        match (spread > fork, self.spread > fork) {
+        match (spread > fork, self.authorship.spread > fork) {
             (false, true) => true,
             (true, false) => false,
             // Equal in that: whoever goes by another id anyway.
@@ -179,9 +175,9 @@ impl Endpoint {
         fresh: ReplicaId,
     ) -> Result<(), DisputeError> {
         let open = self.documents.at_mut(index).ok_or(DisputeError::Unknown)?;
-        let (opened, spread) = (open.opened(replica), open.spread(replica));
+        let Authorship { opened, spread } = open.authorship(replica).unwrap_or_default();
         let here = open.document().ok_or(DisputeError::Unknown)?.snapshot();
-        let openings: Vec<u64> = std::iter::once(opened).chain(rival.map(|rival| rival.opened)).collect();
+        let openings: Vec<u64> = std::iter::once(opened).chain(rival.map(|rival| rival.authorship.opened)).collect();
         let at_fork = match here.version().counter(replica) {
             0 => here.clone(),
             _ => at_fork(stored, replica, trail, &openings).ok_or(DisputeError::NoCommonPast)?,
@@ -347,21 +343,27 @@ impl Endpoint {
         &mut self,
         link: LinkId,
         index: DocumentIndex,
-        (replica, opened, spread): (ReplicaId, u64, u64),
+        (replica, authorship): (ReplicaId, Option<Authorship>),
         trail: Vec<(u64, u64)>,
     ) -> Result<(), CloseReason> {
         let peer = self.sessions.get(&link).and_then(|session| session.peer());
-        let is_rival = |peer: &&Peer| peer.goes_or_went_by(replica);
-        let rival = peer.filter(is_rival).map(|peer| Rival { opened, spread, is_current: peer.replica == replica });
+        let holder = peer.filter(|peer| peer.goes_or_went_by(replica));
+        // Who has settled it holds the other's history as any third party does.
+        let rival =
+            holder.zip(authorship).map(|(peer, authorship)| Rival { authorship, is_current: peer.replica == replica });
+        let is_settled_there = holder.is_some() && rival.is_none();
         // What is settled is ours no more: what is here under the old name is the other's.
         let is_ours = self.own_ids(index).any(|own| own == replica);
         let Some(progress) = self.sessions.get_mut(&link).and_then(|session| session.progress(index)) else {
             return Err(CloseReason::ProtocolViolation("a trail of what was never offered"));
         };
+        let Some(document) = self.documents.at(index).map(|open| open.id().clone()) else { return Ok(()) };
         if !progress.halted || !is_ours {
+            if progress.halted && is_settled_there {
+                self.emit(Event::Irreconcilable { document, replica });
+            }
             return Ok(());
         }
-        let Some(document) = self.documents.at(index).map(|open| open.id().clone()) else { return Ok(()) };
         // One at a time. What another peer knows comes again: when this is settled every link ends, and if it cannot be,
         // those that were not heard.
         match self.disputed.entry(index) {

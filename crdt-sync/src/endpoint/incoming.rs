@@ -279,8 +279,8 @@ impl Endpoint {
                 self.receive_digest(link, index, frontier, digest);
             }
             Frame::Reject { handle, rejection } => self.receive_reject(link, DocumentIndex(handle), rejection)?,
-            Frame::Trail { handle, replica, opened, spread, marks } => {
-                self.receive_trail(link, DocumentIndex(handle), (replica, opened, spread), marks)?;
+            Frame::Trail { handle, replica, authorship, marks } => {
+                self.receive_trail(link, DocumentIndex(handle), (replica, authorship), marks)?;
             }
             Frame::Twin { replica, incarnation } => self.receive_twin(link, replica, incarnation),
             // A pong is a sign of life like any other frame; the rest has been dealt with.

@@ -20,6 +20,7 @@ use super::resident::{Pending, Resident, Taken};
 use crate::document_id::DocumentId;
 use crate::error::OpenError;
 use crate::footprint::DocumentFootprint;
+use crate::frame::Authorship;
 use crate::input::Ticket;
 use crate::output::{Stored, Write};
 
@@ -48,11 +49,7 @@ pub(crate) struct OpenDocument {
 #[derive(Debug)]
 struct Written {
     replica: ReplicaId,
-    /// How many transactions were in when the document was opened under this id; 0 if it was opened under another.
-    opened: u64,
-    /// Through which counter others may hold what is ours: what was in when the document was opened has been sent by
-    /// whomever.
-    spread: u64,
+    authorship: Authorship,
 }
 
 #[derive(Debug)]
@@ -94,7 +91,7 @@ impl OpenDocument {
         let mut open = Self { id, index, has_committed: false, requested, persisted, written, rebases: 0, content };
         let opened = open.counter(replica);
         if opened > 0 {
-            open.written = Box::new([Written { replica, opened, spread: opened }]);
+            open.written = Box::new([Written { replica, authorship: Authorship { opened, spread: opened } }]);
         }
         open
     }
@@ -105,7 +102,7 @@ impl OpenDocument {
             self.write_as(replica, 0);
         }
         if let Some(written) = self.written.iter_mut().find(|written| written.replica == replica) {
-            written.spread = written.spread.max(counter);
+            written.authorship.spread = written.authorship.spread.max(counter);
         }
     }
 
@@ -113,7 +110,7 @@ impl OpenDocument {
     pub(crate) fn write_as(&mut self, replica: ReplicaId, spread: u64) {
         if self.written(replica).is_none() {
             let mut written = std::mem::take(&mut self.written).into_vec();
-            written.push(Written { replica, opened: 0, spread });
+            written.push(Written { replica, authorship: Authorship { opened: 0, spread } });
             self.written = written.into_boxed_slice();
         }
     }
@@ -124,14 +121,11 @@ impl OpenDocument {
         self.written = written.into_iter().filter(|written| written.replica != replica).collect();
     }
 
-    /// Returns through which counter others may hold what we have written under an id of ours; 0 under any other.
-    pub(crate) fn spread(&self, replica: ReplicaId) -> u64 {
-        self.written(replica).map_or(0, |written| written.spread)
-    }
-
-    /// Returns how many transactions of an id of ours were in when the document was opened under it, else 0.
-    pub(crate) fn opened(&self, replica: ReplicaId) -> u64 {
-        self.written(replica).map_or(0, |written| written.opened)
+    /// Returns what we know of what was written here under an id; `None` if it is not ours, or if it is settled what of it is.
+    pub(crate) fn authorship(&self, replica: ReplicaId) -> Option<Authorship> {
+        let is_present = || self.document().is_some_and(|document| document.replica() == replica);
+        let written = self.written(replica).map(|written| written.authorship);
+        written.or_else(|| is_present().then(Authorship::default))
     }
 
     fn written(&self, replica: ReplicaId) -> Option<&Written> {

@@ -5,7 +5,7 @@ use crdt_core::codec::Reader;
 use crdt_core::{COUNTER_MAX, DecodeError, Digest, Dot, Frontier, ReplicaId, Snapshot};
 
 use super::{
-    FIELD_FORMER, FORMER_MAX, FRAME_BYTES_MIN, Frame, HELLO_BYTES_MAX, Hello, MAGIC, MARKS_MAX, Offer,
+    Authorship, FIELD_FORMER, FORMER_MAX, FRAME_BYTES_MIN, Frame, HELLO_BYTES_MAX, Hello, MAGIC, MARKS_MAX, Offer,
     PROTOCOL_VERSION, Rejection, ShortDelta, kind,
 };
 use crate::document_id::DocumentId;
@@ -145,21 +145,25 @@ fn read_rejection(reader: &mut Reader<'_>) -> Result<Rejection, DecodeError> {
 fn read_trail<'a>(reader: &mut Reader<'_>) -> Result<Frame<'a>, DecodeError> {
     const WHAT: &str = "a trail";
     let (handle, replica) = (read_handle(reader)?, reader.replica(WHAT)?);
-    let opened = reader.varint_max(COUNTER_MAX, WHAT)?;
-    let spread = reader.varint_max(COUNTER_MAX, WHAT)?;
+    let counter = |reader: &mut Reader<'_>| reader.varint_max(COUNTER_MAX, WHAT);
+    let authorship = match reader.u8(WHAT)? {
+        0 => None,
+        1 => Some(Authorship { opened: counter(reader)?, spread: counter(reader)? }),
+        tag => return Err(DecodeError::Unknown { what: WHAT, tag }),
+    };
     let count = reader.count(9, WHAT)?;
     if count > MARKS_MAX {
         return Err(DecodeError::Limit(WHAT));
     }
     let mut marks: Vec<(u64, u64)> = Vec::with_capacity(count);
     for _ in 0..count {
-        let mark = (reader.varint_max(COUNTER_MAX, WHAT)?, reader.u64(WHAT)?);
+        let mark = (counter(reader)?, reader.u64(WHAT)?);
         if marks.last().is_some_and(|(last, _)| *last >= mark.0) {
             return Err(DecodeError::NotCanonical(WHAT));
         }
         marks.push(mark);
     }
-    Ok(Frame::Trail { handle, replica, opened, spread, marks })
+    Ok(Frame::Trail { handle, replica, authorship, marks })
 }
 
 fn read_dot(reader: &mut Reader<'_>) -> Result<Dot, DecodeError> {

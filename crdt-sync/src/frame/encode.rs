@@ -3,7 +3,7 @@
 use crdt_core::codec::Encode;
 use crdt_core::{Digest, Frontier, ReplicaId, Snapshot};
 
-use super::{FIELD_FORMER, Hello, MAGIC, PROTOCOL_VERSION, Rejection, kind};
+use super::{Authorship, FIELD_FORMER, Hello, MAGIC, PROTOCOL_VERSION, Rejection, kind};
 use crate::document_id::DocumentId;
 use crate::event::Refusal;
 
@@ -96,11 +96,14 @@ pub(crate) fn reject(handle: u32, rejection: Rejection) -> Vec<u8> {
 }
 
 /// `marks` ascend by counter; at most [`MARKS_MAX`](super::MARKS_MAX).
-pub(crate) fn trail(handle: u32, replica: ReplicaId, (opened, spread): (u64, u64), marks: &[(u64, u64)]) -> Vec<u8> {
+pub(crate) fn trail(handle: u32, replica: ReplicaId, authorship: Option<Authorship>, marks: &[(u64, u64)]) -> Vec<u8> {
     let mut out = with_handle(kind::TRAIL, handle);
     out.put_replica(replica);
-    out.put_varint(opened);
-    out.put_varint(spread);
+    out.put_u8(authorship.is_some().into());
+    if let Some(Authorship { opened, spread }) = authorship {
+        out.put_varint(opened);
+        out.put_varint(spread);
+    }
     out.put_varint(marks.len() as u64);
     for (counter, chain) in marks {
         out.put_varint(*counter);

@@ -2,7 +2,7 @@
 
 use crdt_core::{DecodeError, Digest, Document, Dot, Frontier, ReplicaId};
 
-use super::{Frame, Hello, Offer, Rejection};
+use super::{Authorship, Frame, Hello, Offer, Rejection};
 use crate::document_id::DocumentId;
 use crate::event::Refusal;
 
@@ -42,6 +42,7 @@ fn every_kind() -> Vec<(Frame<'static>, Vec<u8>)> {
     let counters = vec![(A, 1), (B, 1 << 40)];
     let digest = Digest(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
     let conflict = Rejection::IdentityConflict(Dot::new(B, 9));
+    let authorship = Some(Authorship { opened: 4, spread: 5 });
     let mut all = vec![
         (Frame::Hello(hello()), super::hello(&hello())),
         (Frame::Offer(offer), super::offer(300, true, &name(), &frontier)),
@@ -53,8 +54,8 @@ fn every_kind() -> Vec<(Frame<'static>, Vec<u8>)> {
         (Frame::Digest { handle: 2, frontier: 3, digest }, super::digest(2, 3, digest)),
         (Frame::Reject { handle: 3, rejection: conflict }, super::reject(3, conflict)),
         (
-            Frame::Trail { handle: 4, replica: B, opened: 4, spread: 5, marks: vec![(0, 0), (300, 7)] },
-            super::trail(4, B, (4, 5), &[(0, 0), (300, 7)]),
+            Frame::Trail { handle: 4, replica: B, authorship, marks: vec![(0, 0), (300, 7)] },
+            super::trail(4, B, authorship, &[(0, 0), (300, 7)]),
         ),
         (Frame::Twin { replica: B, incarnation: 6 }, super::twin(B, 6)),
         (Frame::Ping, super::ping()),
@@ -147,14 +148,14 @@ fn former_ids_are_a_field_of_the_hello_with_a_limit() {
 #[test]
 fn a_trail_ascends_and_has_a_limit() {
     let marks: Vec<(u64, u64)> = (0..256).map(|counter| (counter, 7)).collect();
-    let bytes = super::trail(1, B, (0, 0), &marks);
+    let bytes = super::trail(1, B, None, &marks);
     assert!(bytes.len() <= super::FRAME_BYTES_MIN);
     assert_eq!(
         Frame::decode(&bytes),
-        Ok(Frame::Trail { handle: 1, replica: B, opened: 0, spread: 0, marks: marks.clone() })
+        Ok(Frame::Trail { handle: 1, replica: B, authorship: None, marks: marks.clone() })
     );
     let more: Vec<(u64, u64)> = marks.into_iter().chain([(256, 7)]).collect();
-    assert_eq!(Frame::decode(&super::trail(1, B, (0, 0), &more)), Err(DecodeError::Limit("a trail")));
-    let level = super::trail(1, B, (0, 0), &[(3, 1), (3, 2)]);
+    assert_eq!(Frame::decode(&super::trail(1, B, None, &more)), Err(DecodeError::Limit("a trail")));
+    let level = super::trail(1, B, None, &[(3, 1), (3, 2)]);
     assert_eq!(Frame::decode(&level), Err(DecodeError::NotCanonical("a trail")));
 }

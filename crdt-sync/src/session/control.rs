@@ -49,9 +49,10 @@ impl Session {
             && let Some(resident) = document.resident()
         {
             progress.trail = None;
-            let (opened, spread) = (document.opened(replica), document.spread(replica));
+            let authorship = document.authorship(replica);
+            let opened = authorship.map_or(0, |authorship| authorship.opened);
             let marks = resident.trail(replica, opened, frame::MARKS_MAX);
-            return Some(frame::trail(handle, replica, (opened, spread), &marks));
+            return Some(frame::trail(handle, replica, authorship, &marks));
         }
         if progress.halted {
             return None;

@@ -121,6 +121,39 @@ fn of_two_live_processes_with_one_id_one_yields_and_both_keep_what_they_wrote() 
     assert!(network.nodes.iter().any(|node| node.closes.iter().filter(is_renewed).count() > 0));
 }
 
+/// Found in a review: who had settled the id, and had gone by it, was taken for a writer who is still to give way. So the
+/// document did not sync with a third life.
+#[test]
+fn three_lives_that_meet_in_turn_keep_what_each_has_written() {
+    for (first, then) in [(0, 1), (0, 2), (1, 2), (1, 0), (2, 0), (2, 1)] {
+        for spreads in 0..8 {
+            let mut network = Network::new(1);
+            write(&mut network, 0, "common");
+            network.run();
+            let lives = [0, copy(&mut network, 0), copy(&mut network, 0)];
+            for (life, element) in lives.into_iter().zip(["one", "two", "three"]) {
+                write(&mut network, life, element);
+                network.run();
+                if spreads >> life & 1 == 1 {
+                    let third = network.start(77 + life as u128, Config::default());
+                    meet(&mut network, life, third);
+                }
+            }
+            let last = lives[3 - first - then];
+            meet(&mut network, lives[first], lives[then]);
+            for met in [then, first, then] {
+                meet(&mut network, lives[met], last);
+            }
+            for life in lives {
+                let held: BTreeSet<String> = network.elements(life, "d").into_iter().collect();
+                let all = elements(&["common", "one", "two", "three"]);
+                assert_eq!(held, all, "{first}, then {then}, {spreads:03b}");
+                network.assert_converged_between("d", 0, life);
+            }
+        }
+    }
+}
+
 /// Two copies that only ever dial the same server do not see each other.
 #[test]
 fn a_second_life_that_is_refused_by_a_server_is_told_of_the_first_and_both_keep_what_they_wrote() {
