@@ -215,7 +215,7 @@ impl Replica {
 
     /// Waits until everything taken in before is durable, without waiting for more to share its sync.
     ///
-    /// Writes need no flush: they are durable when `transact` returns. This is for what peers have sent, and
+    /// Writes need no flush: they are durable when `transact` returns. This is for what peers have sent (not what still waits for its document to be read), and
     /// for calls of `transact` under way under [`Durability::Within`](crate::Durability::Within). A document that is being
     /// [set aside](crate::DocumentHandle::set_aside) may need another id first: that is not waited for here, but there.
     ///
@@ -225,8 +225,8 @@ impl Replica {
         self.ask(|reply| Command::Flush { reply }).await
     }
 
-    /// Copies everything taken in before into the new file `path`, from which it can be restored.
-    /// Writes go on meanwhile. Returns how many bytes it has. If the returned future is dropped, the
+    /// Copies everything taken in before into the new file `path`, from which it can be restored; but as for
+    /// [`flush`](Self::flush), not what waits for another id. Writes go on meanwhile. Returns how many bytes it has. If the returned future is dropped, the
     /// copy may still be made.
     ///
     /// # Errors

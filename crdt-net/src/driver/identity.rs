@@ -145,7 +145,9 @@ impl Driver {
         self.disputes.replica.send_replace(replica);
         warn!(%former, %replica, "this replica goes by another id, for others use the one before, or may");
         for (document, call) in std::mem::take(&mut self.disputes.asides) {
-            if !call.is_given_up() {
+            if call.is_given_up() {
+                self.endpoint.leave_in_place(&document);
+            } else {
                 self.call(document, call)?;
             }
         }
@@ -171,6 +173,7 @@ impl Driver {
                 self.disputes.asides.push((document.clone(), Call::SetAside { aside, reply }));
             }
             Err(error) => {
+                self.endpoint.leave_in_place(document);
                 let _ = reply.send(Err(error));
             }
         }

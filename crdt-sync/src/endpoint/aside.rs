@@ -64,7 +64,7 @@ pub enum SetAsideError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// What is here was written under our own id, whose next dots would clash with it where peers have it: go by another one first
-    /// ([`Endpoint::renew`]), and call again.
+    /// ([`Endpoint::renew`]), and call again, or [leave it in place](Endpoint::leave_in_place).
     #[error("the document was written under the present id {replica}: go by another one first")]
     NotRenewed {
         /// The id.
@@ -128,6 +128,13 @@ impl Endpoint {
         self.emit(Event::SetAside { document: id.clone(), aside: aside.clone() });
         self.restart_links();
         Ok(())
+    }
+
+    /// Leaves a document as it is after all that was to be set aside under another id, and for which nobody waits any more.
+    pub fn leave_in_place(&mut self, id: &DocumentId) {
+        if let Some(index) = self.documents.index(id) {
+            self.differing.remove(&index);
+        }
     }
 
     /// Puts a state in place of what a document holds.

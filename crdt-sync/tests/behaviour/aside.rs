@@ -174,6 +174,26 @@ fn a_crash_in_the_middle_loses_nothing() {
     assert!(!network.persist_one(0));
 }
 
+/// Found in a review: whoever was seen to differ at an attempt that was given up was waited for at the next, even if it had come over.
+#[test]
+fn who_differed_at_an_attempt_that_was_given_up_is_not_waited_for_at_the_next() {
+    let (mut network, _) = both_have_spread();
+    let wire = network.connect(0, 2);
+    network.pass(2_000);
+    let now = network.now;
+    let attempt = |network: &mut Network, aside: &str| network.nodes[0].endpoint.set_aside(now, &id("d"), &id(aside));
+    assert!(matches!(attempt(&mut network, "first"), Err(SetAsideError::NotRenewed { .. })));
+    network.nodes[0].endpoint.leave_in_place(&id("d"));
+    network.cut(wire);
+    network.renew(0);
+    attempt(&mut network, "second").unwrap();
+    network.drain(0);
+    network.run();
+    // The other side is not here; whoever is brings what it has.
+    meet(&mut network, 0, 1);
+    assert!(!held(&network, 0, "d").is_empty());
+}
+
 /// Found in a review: it weighed nothing, and whoever wrote meanwhile was not held back.
 #[test]
 fn what_was_set_aside_counts_as_waiting_until_it_is_durable() {
