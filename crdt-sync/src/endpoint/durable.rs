@@ -12,7 +12,7 @@ use super::resident::{Pending, Taken};
 use super::{DocumentIndex, Endpoint, OpenDocument};
 use crate::event::{Event, Source};
 use crate::input::{LinkId, Ticket};
-use crate::output::{Output, Write};
+use crate::output::Output;
 use crate::session::{Context, Session};
 
 /// A write that the store was asked for.
@@ -21,7 +21,7 @@ pub(super) struct Requested {
     pending: Pending,
     /// The data frame that it came in: whose credit waits for the write.
     frame: Option<Received>,
-    /// What it weighs, about: the delta, or the bytes of the snapshot.
+    /// What it weighs.
     bytes: usize,
 }
 
@@ -44,12 +44,7 @@ impl Endpoint {
         let Some(document) = self.documents.at_mut(index) else { return };
         let ticket = Ticket(self.last_ticket.0 + 1);
         self.last_ticket = ticket;
-        let Taken { write, changes } = taken;
-        let bytes = match &write {
-            Write::Delta(delta) => delta.size_hint(),
-            // One of our own is rare, and takes the time of the whole document anyway.
-            Write::Snapshot(snapshot) => frame.map_or_else(|| snapshot.encode().len(), |received| received.bytes),
-        };
+        let Taken { write, changes, bytes } = taken;
         self.requested.push_back(Requested { pending: document.request(ticket, &write), frame, bytes });
         self.requested_bytes += bytes;
         document.truncate_log(self.config.log_bytes_max);

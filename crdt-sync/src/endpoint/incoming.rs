@@ -221,7 +221,7 @@ impl Endpoint {
         let Some(document) = self.documents.at_mut(index) else { return Ok(()) };
         let taken = match claim {
             Some(dot) => Err(Fault::Document(Rejection::IdentityConflict(dot))),
-            None => document.merge(snapshot).map_err(merge_fault),
+            None => document.merge(snapshot, whole.len()).map_err(merge_fault),
         };
         if taken.is_ok()
             && let Some(progress) = self.live(link)?.0.progress(index)

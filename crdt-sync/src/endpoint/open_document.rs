@@ -246,10 +246,11 @@ impl OpenDocument {
         Some(transacted)
     }
 
-    /// Merges the whole state of a peer. `Ok(None)` if all of it was here already, or nothing is here.
-    pub(crate) fn merge(&mut self, snapshot: &Snapshot) -> Result<Option<Taken>, MergeError> {
+    /// Merges the whole state of a peer, which came in so many bytes. `Ok(None)` if all of it was here already, or nothing
+    /// is here.
+    pub(crate) fn merge(&mut self, snapshot: &Snapshot, bytes: usize) -> Result<Option<Taken>, MergeError> {
         let Some(resident) = self.resident_mut() else { return Ok(None) };
-        let taken = resident.merge(snapshot)?;
+        let taken = resident.merge(snapshot, bytes)?;
         if taken.is_some() {
             self.rebases += 1;
         }
@@ -262,7 +263,9 @@ impl OpenDocument {
         let resident = self.resident_mut()?;
         resident.replace(replica, snapshot.clone(), requested);
         self.rebases += 1;
-        Some(Taken { write: Write::Snapshot(snapshot), changes: Changes::default() })
+        // This is rare, and takes the time of the whole document anyway.
+        let bytes = snapshot.encode().len();
+        Some(Taken { write: Write::Snapshot(snapshot), changes: Changes::default(), bytes })
     }
 
     /// Takes note that `write` was asked for under `ticket`.

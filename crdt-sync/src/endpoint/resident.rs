@@ -48,6 +48,8 @@ pub(crate) struct Resident {
 pub(crate) struct Taken {
     pub(crate) write: Write,
     pub(crate) changes: Changes,
+    /// What waits for the store until then, about: the bytes of the delta or snapshot that brought it.
+    pub(crate) bytes: usize,
 }
 
 /// A write that was asked for, and what is durable with it.
@@ -202,8 +204,8 @@ impl Resident {
         Ok((!covered).then(|| self.append(delta, changes)))
     }
 
-    /// Merges the whole state of a peer. `Ok(None)` if all of it was here already.
-    pub(crate) fn merge(&mut self, snapshot: &Snapshot) -> Result<Option<Taken>, MergeError> {
+    /// Merges the whole state of a peer, which came in so many bytes. `Ok(None)` if all of it was here already.
+    pub(crate) fn merge(&mut self, snapshot: &Snapshot, bytes: usize) -> Result<Option<Taken>, MergeError> {
         let version = snapshot.version();
         if self.version().covers_all(&version) {
             // Nothing new can be in it. Merged nevertheless, the state of a liar would change ours
@@ -216,13 +218,13 @@ impl Resident {
         // Rebasing may have moved another delta to the position.
         self.encoded = None;
         let write = Write::Snapshot(self.document.snapshot());
-        Ok(Some(Taken { write, changes }))
+        Ok(Some(Taken { write, changes, bytes }))
     }
 
     fn append(&mut self, delta: Delta, changes: Changes) -> Taken {
-        let delta = Arc::new(delta);
+        let (bytes, delta) = (delta.size_hint(), Arc::new(delta));
         self.log.push(Arc::clone(&delta)).expect("the document has taken it, so it continues the version");
-        Taken { write: Write::Delta(delta), changes }
+        Taken { write: Write::Delta(delta), changes, bytes }
     }
 
     /// Takes note that a write is durable. Comes in the order of the tickets.
@@ -361,7 +363,7 @@ mod tests {
         let nothing = Snapshot::decode(&bytes).unwrap();
         assert_eq!((nothing.version(), nothing.root().len()), (before.version(), 0));
 
-        assert!(matches!(document.merge(&nothing), Ok(None)));
+        assert!(matches!(document.merge(&nothing, 0), Ok(None)));
         assert_eq!(document.document().snapshot(), before);
     }
 
@@ -374,7 +376,7 @@ mod tests {
         transaction.register("r").set("another life").unwrap();
         assert!(transaction.commit().is_some());
 
-        let conflict = document.merge(&other.snapshot()).unwrap_err();
+        let conflict = document.merge(&other.snapshot(), 0).unwrap_err();
         assert!(matches!(conflict, MergeError::IdentityConflict { .. }));
     }
 }

@@ -149,3 +149,22 @@ fn what_waits_for_the_store_is_counted_until_it_is_durable() {
     assert!(network.persist_one(0));
     assert_eq!(endpoint(&network), (Ticket(2), 0, 2));
 }
+
+/// Found in a review: of a snapshot in parts only the last one counted.
+#[test]
+fn a_snapshot_that_came_in_parts_counts_as_waiting_with_all_of_them() {
+    let config = || {
+        let mut config = Config::default();
+        (config.chunk_bytes_max, config.log_bytes_max) = (1_000, 0);
+        config
+    };
+    let mut network = Network::with_config(2, config);
+    network.write(0, "d", |tx| tx.register("long").set("x".repeat(50_000)).unwrap());
+    network.run();
+    network.nodes[1].persists = false;
+    network.connect(0, 1);
+    network.pass(2_000);
+    assert!(network.nodes[1].endpoint.requested_bytes() > 50_000);
+    while network.persist_one(1) {}
+    assert_eq!(network.nodes[1].endpoint.requested_bytes(), 0);
+}
