@@ -1,6 +1,7 @@
 //! When a store keeps its id, and when it takes another.
 
 mod format;
+mod numbers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
