@@ -189,6 +189,8 @@ impl StorageThread {
     }
 
     pub(super) fn finish(&mut self) {
+        // Whoever waits for them learns that the replica is closed.
+        self.later.clear();
         self.commit();
         self.queue.close();
     }
