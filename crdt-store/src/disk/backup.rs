@@ -62,8 +62,9 @@ impl Backup {
         let file = files::private().create_new(true).open(temporary)?;
         self.copy_into(file.try_clone()?)?;
         file.sync_all()?;
+        let bytes = file.metadata()?.len();
         files::publish_new(temporary, path)?;
-        Ok(file.metadata()?.len())
+        Ok(bytes)
     }
 
     fn copy_into(&self, file: File) -> Result<(), Fault> {

@@ -88,14 +88,19 @@ pub(super) fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives a synced temporary file its name, which nothing may have yet.
+/// Gives a synced temporary file its name, which nothing may have yet. After an error nothing has it, as far as it can
+/// be taken away again.
 pub(super) fn publish_new(temporary: &Path, path: &Path) -> io::Result<()> {
     // A link fails where a rename would overwrite. Some file systems have none; there we look first.
     match fs::hard_link(temporary, path) {
-        Ok(()) => fs::remove_file(temporary)?,
+        // Best effort: the file is there, and an error would say that it is not.
+        Ok(()) => drop(fs::remove_file(temporary)),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
         Err(_) if path.try_exists()? => return Err(ErrorKind::AlreadyExists.into()),
         Err(_) => fs::rename(temporary, path)?,
     }
-    sync_folder(&parent(path))
+    sync_folder(&parent(path)).inspect_err(|_| {
+        // Best effort: the error that led here says more than another one would.
+        let _ = fs::remove_file(path);
+    })
 }
