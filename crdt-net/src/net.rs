@@ -50,7 +50,7 @@ impl Net {
             online,
             transport: Arc::clone(&options.transport),
             allowed_origins: options.allowed_origins.clone(),
-            message_bytes_max: options.sync.frame_bytes_max,
+            message_bytes_max: options.sync.frame_bytes_limit(),
             in_flight_bytes_max: options.sync.in_flight_bytes_max,
             link_next: AtomicU64::new(1),
         }

@@ -3,6 +3,8 @@
 //! Every queue, buffer and wait of the protocol has its limit here. The limits of one document
 //! are those of [`crdt_core::limits`].
 
+use crate::frame::FRAME_BYTES_MIN;
+
 /// Which of the documents that a peer offers are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Accept {
@@ -40,7 +42,8 @@ pub struct Config {
     pub in_flight_bytes_max: usize,
     /// How large one data frame is meant to get; larger payloads travel in parts of this size: 64 KiB.
     pub chunk_bytes_max: usize,
-    /// The largest frame that is sent or taken: 256 KiB.
+    /// The largest frame that is sent or taken: 256 KiB. Less than 4 KiB counts as 4 KiB: see
+    /// [`frame_bytes_limit`](Self::frame_bytes_limit).
     pub frame_bytes_max: usize,
     /// The largest delta or snapshot that is put together from parts: 64 MiB. One that is refused
     /// takes at most twice its bytes besides; one that is accepted becomes data, which of nothing but
@@ -63,6 +66,15 @@ pub struct Config {
     /// of it, while none of them has come: 1 h. After that, whoever comes first fills it, and if that is the old history, the conflict is
     /// there, and reported, again.
     pub awaited_ms: u64,
+}
+
+impl Config {
+    /// Returns the largest frame that is sent or taken, as peers are told: [`frame_bytes_max`](Self::frame_bytes_max), but
+    /// not less than a name and an acknowledgement need. What carries the frames must take them of this size.
+    #[must_use]
+    pub fn frame_bytes_limit(&self) -> usize {
+        self.frame_bytes_max.max(FRAME_BYTES_MIN)
+    }
 }
 
 impl Default for Config {

@@ -165,7 +165,7 @@ impl Session {
 
     /// The peer has said hello, and it is one to talk to.
     pub(crate) fn establish(&mut self, hello: &Hello, config: &Config) {
-        let frame_bytes_max = at_most(config.frame_bytes_max.max(frame::FRAME_BYTES_MIN), hello.frame_bytes_max);
+        let frame_bytes_max = at_most(config.frame_bytes_limit(), hello.frame_bytes_max);
         let window = at_most(config.in_flight_bytes_max, hello.in_flight_bytes_max);
         self.credit = Credit::new(window as u64);
         self.peer = Some(Peer {

@@ -70,6 +70,23 @@ async fn large_document_arrives_at_a_new_peer() {
     assert_eq!(server.status().await.unwrap().totals.snapshots_sent, 1);
 }
 
+/// Below the least limit that a peer may be told, the socket kept to the number as it stood, and closed on every frame
+/// that was longer, again and again.
+#[tokio::test]
+async fn frames_may_be_as_small_as_is_asked_for_but_not_smaller_than_a_peer_may_send() {
+    for bytes in [4_096, 4_095, 0] {
+        let (server, url) = open_listening().await;
+        let phone = open_with(|options| options.sync.frame_bytes_max = bytes).await;
+        let (here, there) = (phone.document("d").await.unwrap(), server.document("d").await.unwrap());
+        write_much(&here, 4, 16 * 1024).await;
+        write_much(&there, 4, 16 * 1024).await;
+        phone.connect(&url).await.unwrap();
+        converge(&[&here, &there]).await;
+        let status = phone.status().await.unwrap();
+        assert_eq!((status.totals.links_up, links_up(&status)), (1, 1), "at {bytes}: {status:?}");
+    }
+}
+
 #[tokio::test]
 async fn connection_beyond_the_limit_waits_for_its_turn() {
     let server = open_with(|options| options.connections_max = 1).await;

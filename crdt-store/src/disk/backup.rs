@@ -4,7 +4,7 @@
 //! of that moment; they are freed when it ends. The copy is a database of its own with the same tables, marked as a
 //! backup: what is made of it takes a new id, since the one it was taken from goes on under the old.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -62,8 +62,9 @@ impl Backup {
         let file = files::private().create_new(true).open(temporary)?;
         self.copy_into(file.try_clone()?)?;
         file.sync_all()?;
+        let bytes = file.metadata()?.len();
         files::publish_new(temporary, path)?;
-        Ok(file.metadata()?.len())
+        Ok(bytes)
     }
 
     fn copy_into(&self, file: File) -> Result<(), Fault> {
@@ -113,6 +114,6 @@ pub(super) fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
 fn temporary(path: &Path) -> io::Result<PathBuf> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
     name.push(format!(".{:016x}.tmp", u64::from_le_bytes(*folder::random()?.first_chunk().unwrap_or(&[0; 8]))));
-    fs::create_dir_all(files::parent(path))?;
+    files::make_folder(&files::parent(path))?;
     Ok(path.with_file_name(name))
 }

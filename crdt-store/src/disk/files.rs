@@ -41,17 +41,29 @@ pub(super) fn private() -> OpenOptions {
     options
 }
 
-/// Makes a folder for its owner alone, if it is missing.
+/// Makes a folder for its owner alone, and those it lies in, as far as they are missing.
+///
+/// Its name is durable on return. So each is synced into the one above before anything is made in it; and one that is
+/// there is synced too, since whoever made it may have been killed before.
 pub(super) fn make_folder(path: &Path) -> io::Result<()> {
+    let parent = parent(path);
     if path.is_dir() {
-        return Ok(());
+        return match sync_folder(&parent) {
+            // Whoever may not look into a folder was given the one in it, made.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        };
     }
+    make_folder(&parent)?;
     let mut builder = DirBuilder::new();
-    builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)?;
-    sync_folder(&parent(path))
+    match builder.create(path) {
+        // Another process was faster.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+        made => made?,
+    }
+    sync_folder(&parent)
 }
 
 /// Makes the names in a folder durable.
@@ -76,14 +88,19 @@ pub(super) fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives a synced temporary file its name, which nothing may have yet.
+/// Gives a synced temporary file its name, which nothing may have yet. After an error nothing has it, as far as it can
+/// be taken away again.
 pub(super) fn publish_new(temporary: &Path, path: &Path) -> io::Result<()> {
     // A link fails where a rename would overwrite. Some file systems have none; there we look first.
     match fs::hard_link(temporary, path) {
-        Ok(()) => fs::remove_file(temporary)?,
+        // Best effort: the file is there, and an error would say that it is not.
+        Ok(()) => drop(fs::remove_file(temporary)),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
         Err(_) if path.try_exists()? => return Err(ErrorKind::AlreadyExists.into()),
         Err(_) => fs::rename(temporary, path)?,
     }
-    sync_folder(&parent(path))
+    sync_folder(&parent(path)).inspect_err(|_| {
+        // Best effort: the error that led here says more than another one would.
+        let _ = fs::remove_file(path);
+    })
 }

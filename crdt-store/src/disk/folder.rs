@@ -38,8 +38,12 @@ pub(super) struct Folder {
 impl Folder {
     /// Takes the folder, which is made if it is missing.
     pub(super) fn take(path: &Path) -> Result<Self, DiskOpenError> {
-        files::make_folder(path)?;
-        match Lock::attempt(&path.join(LOCK_FILE))? {
+        let lock = path.join(LOCK_FILE);
+        // A lock that is there was made in a folder whose name was durable.
+        if !lock.try_exists()? {
+            files::make_folder(path)?;
+        }
+        match Lock::attempt(&lock)? {
             Attempt::Taken(lock) => Ok(Self { path: path.to_path_buf(), lock }),
             Attempt::HeldBy(holder) => Err(DiskOpenError::Held { holder }),
         }

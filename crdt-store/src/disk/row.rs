@@ -3,6 +3,9 @@
 //! Numbers are varints as in docs/protocol.md. A row lists what must be found elsewhere (how many chunks, which layers,
 //! which part of the tail), so that whatever has vanished is missed.
 //!
+//! No number in a row is larger than [`NUMBER_MAX`], and no layer longer than [`VALUE_BYTES_MAX`]: so none of them, and
+//! no sum of them, overflows when it is counted on. A row that says otherwise is refused on reading, and never written.
+//!
 //! How is a noted head never stale, when a crash may come between the note and a write? It stands in the row that every
 //! write to the document replaces, in the transaction of that write: either both are there, or neither.
 
@@ -19,6 +22,12 @@ pub(super) const FORMAT: u32 = 2;
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 pub(super) const IDENTITY_KEY: &[u8] = b"identity";
 pub(super) const TOTALS_KEY: &[u8] = b"totals";
+
+/// The largest number in a row. Nothing gets there by counting.
+pub(super) const NUMBER_MAX: u64 = u64::MAX >> 1;
+
+/// The most bytes of a layer, which is one value. redb takes none of as many.
+const VALUE_BYTES_MAX: u64 = u32::MAX as u64;
 
 /// Sixteen random bytes that name one opening of one store.
 pub(super) type Seal = [u8; 16];
@@ -102,8 +111,21 @@ impl Totals {
             reader.finish()?;
             Ok(Self { commits, documents, next_number })
         };
-        read().map_err(|error| Fault::decode(WHAT, error))
+        let totals = read().map_err(|error| Fault::decode(WHAT, error))?;
+        totals.check()?;
+        Ok(totals)
     }
+
+    /// Refuses numbers that cannot be.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        let Self { commits, documents, next_number } = *self;
+        check_numbers(&[commits, documents, next_number])
+    }
+}
+
+fn check_numbers(numbers: &[u64]) -> Result<(), Fault> {
+    let are_small = numbers.iter().all(|number| *number <= NUMBER_MAX);
+    if are_small { Ok(()) } else { Err(Fault::damaged("a row has a number that is larger than can be")) }
 }
 
 /// A coalesced delta: where it stands, and how long it is.
@@ -202,7 +224,22 @@ impl DocumentRow {
                 head,
             })
         };
-        read().map_err(|error| Fault::decode(WHAT, error))
+        let row = read().map_err(|error| Fault::decode(WHAT, error))?;
+        row.check()?;
+        Ok(row)
+    }
+
+    /// Refuses numbers that cannot be.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        let Self { number, generation, snapshot_bytes, tail_start, tail_end, tail_bytes, .. } = *self;
+        check_numbers(&[number, generation, snapshot_bytes, tail_start, tail_end, tail_bytes])?;
+        for layer in &self.layers {
+            check_numbers(&[layer.sequence])?;
+            if layer.bytes > VALUE_BYTES_MAX {
+                return Err(Fault::damaged("a layer is longer than can be"));
+            }
+        }
+        if tail_start > tail_end { Err(Fault::damaged("a tail ends before it begins")) } else { Ok(()) }
     }
 }
 

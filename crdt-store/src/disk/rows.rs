@@ -4,9 +4,10 @@
 //! counted against the totals. From then on a name that is known and a row that is not there are damage.
 //!
 //! Memory: the names, and for up to [`TOUCHED_MAX`] documents written since they were last let go their row and
-//! version; never a snapshot or a durable delta.
+//! version; never a snapshot or a durable delta. Where the opening was in a document stays with its name, since nothing
+//! may be coalesced across it however long ago that document was let go.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crdt_core::{Delta, Head, ReplicaId, Snapshot, VersionVector};
@@ -33,8 +34,9 @@ pub(super) struct Rows {
     base: Base,
     identity: IdentityRow,
     totals: Totals,
-    names: BTreeSet<Arc<str>>,
-    /// Documents written to in this opening.
+    /// The durable documents, and where each was first touched in this opening: see [`Touched::opened`].
+    names: BTreeMap<Arc<str>, Option<u64>>,
+    /// Documents written to, until they are let go.
     touched: BTreeMap<Arc<str>, Touched>,
     tail_bytes_max: u64,
     /// Told of each commit, where the store has a folder.
@@ -46,8 +48,7 @@ pub(super) struct Rows {
 struct Touched {
     /// As it is in the table, but for its head, which is that of what is staged.
     row: DocumentRow,
-    /// The sequence of the first delta that was written since the document was touched, which is since the store was
-    /// opened unless very many were.
+    /// The sequence of the first delta since the store was opened.
     opened: u64,
     /// What is noted in the row is not durable yet.
     has_note: bool,
@@ -93,7 +94,7 @@ impl Rows {
             tables.put_identity(&identity)?;
             tables.put_totals(totals)
         })?;
-        let (names, touched) = (BTreeSet::new(), BTreeMap::new());
+        let (names, touched) = (BTreeMap::new(), BTreeMap::new());
         Ok(Self { base, identity, totals, names, touched, tail_bytes_max: limits.tail_bytes_max, witness: None })
     }
 
@@ -118,7 +119,7 @@ impl Rows {
             let totals = read::totals(transaction)?;
             Ok((read::identity(transaction)?, totals, read::names(transaction, totals)?))
         })?;
-        let names = names.into_iter().collect();
+        let names = names.into_iter().map(|name| (name, None)).collect();
         Ok(Self {
             base,
             identity,
@@ -159,8 +160,8 @@ impl Rows {
         if self.base.has_failed() {
             return Err(Fault::Poisoned);
         }
-        let new = self.touched.keys().filter(|name| !self.names.contains(*name));
-        let mut names: Vec<Arc<str>> = self.names.iter().chain(new).cloned().collect();
+        let new = self.touched.keys().filter(|name| !self.names.contains_key(*name));
+        let mut names: Vec<Arc<str>> = self.names.keys().chain(new).cloned().collect();
         names.sort_unstable();
         Ok(names)
     }
@@ -181,7 +182,7 @@ impl Rows {
         }
         let noted = match self.touched.get(name) {
             Some(touched) => touched.row.head.clone(),
-            None if self.names.contains(name) => self.base.read(|transaction| read::row(transaction, name))?.head,
+            None if self.names.contains_key(name) => self.base.read(|transaction| read::row(transaction, name))?.head,
             None => return Ok(()),
         };
         if noted.as_ref() != Some(head) {
@@ -196,7 +197,7 @@ impl Rows {
         if self.base.has_failed() {
             return Err(Fault::Poisoned);
         }
-        if self.touched.contains_key(name) || self.names.contains(name) {
+        if self.touched.contains_key(name) || self.names.contains_key(name) {
             let touched = self.touch(name)?;
             if !touched.row.settled.contains(&replica) {
                 touched.row.settled.push(replica);
@@ -231,7 +232,7 @@ impl Rows {
                 Ok(Some(Stored { snapshot, deltas, version }))
             };
         }
-        let is_durable = self.names.contains(name);
+        let is_durable = self.names.contains_key(name);
         if !is_durable && touched.is_none() {
             return if self.base.has_failed() { Err(Fault::Poisoned) } else { Ok(None) };
         }
@@ -251,10 +252,10 @@ impl Rows {
         if self.base.has_failed() {
             return Err(StoreError::Poisoned);
         }
-        if self.touched.contains_key(name) || self.names.contains(name) {
+        if self.touched.contains_key(name) || self.names.contains_key(name) {
             return self.touch(name).map_err(Fault::into_store_error)?.append(delta);
         }
-        let mut touched = Touched::at(DocumentRow::default(), VersionVector::new());
+        let mut touched = Touched::new();
         let checkpoint = touched.append(delta)?;
         self.touched.insert(name.into(), touched);
         Ok(checkpoint)
@@ -287,7 +288,7 @@ impl Rows {
         self.base.write(|transaction| {
             let mut tables = Tables::open(transaction)?;
             for (name, touched) in staged {
-                if !names.contains(name) {
+                if !names.contains_key(name) {
                     touched.row.number = totals.next_number;
                     totals.next_number += 1;
                     totals.documents += 1;
@@ -298,7 +299,7 @@ impl Rows {
         })?;
         self.totals = totals;
         self.tell_witness()?;
-        self.names.extend(self.touched.keys().cloned());
+        self.names.extend(self.touched.iter().map(|(name, touched)| (Arc::clone(name), Some(touched.opened))));
         if self.touched.len() > TOUCHED_MAX {
             self.touched.clear();
         }
@@ -330,12 +331,12 @@ impl Rows {
     fn touch(&mut self, name: &str) -> Result<&mut Touched, Fault> {
         if !self.touched.contains_key(name) {
             let touched = match self.names.get(name) {
-                Some(name) => self.base.read(|transaction| {
+                Some(opened) => self.base.read(|transaction| {
                     let row = read::row(transaction, name)?;
                     let version = read::version(transaction, &row)?;
-                    Ok(Touched::at(row, version))
+                    Ok(Touched { opened: opened.unwrap_or(row.tail_end), row, version, ..Touched::new() })
                 })?,
-                None => Touched::at(DocumentRow::default(), VersionVector::new()),
+                None => Touched::new(),
             };
             self.touched.insert(name.into(), touched);
         }
@@ -364,9 +365,17 @@ fn check_format(found: u32) -> Result<(), RowsError> {
 }
 
 impl Touched {
-    fn at(row: DocumentRow, version: VersionVector) -> Self {
-        let opened = row.tail_end;
-        Self { row, opened, has_note: false, version, snapshot: None, deltas: Vec::new(), staged_bytes: 0 }
+    /// Begins a document of which nothing is durable.
+    fn new() -> Self {
+        Self {
+            row: DocumentRow::default(),
+            opened: 0,
+            has_note: false,
+            version: VersionVector::new(),
+            snapshot: None,
+            deltas: Vec::new(),
+            staged_bytes: 0,
+        }
     }
 
     fn is_staged(&self) -> bool {

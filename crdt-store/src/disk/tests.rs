@@ -1,6 +1,7 @@
 //! When a store keeps its id, and when it takes another.
 
 mod format;
+mod numbers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -343,7 +344,7 @@ fn nobody_else_can_read_the_folder() {
     let path = room.path("deep/er/a");
     drop(open(&path));
     let mode = |path: &Path| fs::metadata(path).expect("is there").permissions().mode() & 0o777;
-    assert_eq!(mode(&path), 0o700);
+    ["deep", "deep/er", "deep/er/a"].iter().for_each(|folder| assert_eq!(mode(&room.path(folder)), 0o700));
     [LOCK_FILE, STORE_FILE, WITNESS_FILE].iter().for_each(|file| assert_eq!(mode(&path.join(file)), 0o600));
 }
 

@@ -17,7 +17,7 @@ use crdt_core::codec::{Encode, Reader};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::files::{self, FileMark};
-use super::row::Seal;
+use super::row::{NUMBER_MAX, Seal};
 
 const MAGIC: &[u8; 8] = b"crdtwit1";
 const SLOT_BYTES: usize = 4096;
@@ -140,7 +140,8 @@ fn decode_slot(bytes: &[u8]) -> Option<(u64, Record)> {
     let seals = [reader.replica(WHAT).ok()?.to_bytes(), reader.replica(WHAT).ok()?.to_bytes()];
     let file = FileMark { inode: reader.u64(WHAT).ok()?, created_ns: reader.u64(WHAT).ok()? };
     let place = Place { file, machine: reader.u64(WHAT).ok()? };
-    let is_whole = magic == MAGIC && reader.u64(WHAT).ok()? == xxh3_64(content);
+    // A turn must be left for the next record.
+    let is_whole = magic == MAGIC && turn <= NUMBER_MAX && reader.u64(WHAT).ok()? == xxh3_64(content);
     is_whole.then_some((turn, Record { seals, place }))
 }
 

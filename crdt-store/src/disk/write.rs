@@ -50,6 +50,7 @@ impl<'t> Tables<'t> {
     }
 
     pub(super) fn put_totals(&mut self, totals: Totals) -> Result<(), Fault> {
+        totals.check()?;
         self.put_meta(TOTALS_KEY, &totals.encode())
     }
 
@@ -59,6 +60,7 @@ impl<'t> Tables<'t> {
     }
 
     pub(super) fn put_row(&mut self, name: &str, row: &DocumentRow) -> Result<(), Fault> {
+        row.check()?;
         let key = name.as_bytes();
         self.documents.insert(key, seal(Tag::Document, key, &row.encode()).as_slice())?;
         Ok(())

@@ -166,3 +166,31 @@ fn compacting_shrinks_the_file_and_waits_for_backups() {
     assert!(bytes(&path) * 4 < before, "{before} -> {}", bytes(&path));
     assert!(read(&open(&path)) == small.snapshot());
 }
+
+/// It was named, and then its folder could not be synced; the next attempt found it there. Who runs this as root may read
+/// every folder, and sees that the backup is made.
+#[cfg(unix)]
+#[test]
+fn a_backup_that_fails_at_the_last_step_leaves_no_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let room = tempfile::tempdir().expect("a temporary folder");
+    let mut store = open(&room.path().join("a"));
+    let mut document = Document::new(store.replica());
+    write(&mut store, &mut document, 0..3);
+    let folder = room.path().join("unreadable");
+    fs::create_dir(&folder).expect("a new folder");
+    let set_mode = |mode| fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).expect("is ours");
+    set_mode(0o300);
+    let backup = store.start_backup().expect("begins");
+    let written = backup.write_to(folder.join("one"));
+    set_mode(0o700);
+    let files = fs::read_dir(&folder).expect("lists").count();
+    match written {
+        Ok(_) => assert_eq!(files, 1),
+        Err(error) => {
+            assert!(matches!(error, BackupError::Io(_)), "{error:?}");
+            assert_eq!(files, 0);
+            backup.write_to(folder.join("one")).expect("nothing is in the way");
+        }
+    }
+}

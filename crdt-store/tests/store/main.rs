@@ -5,6 +5,7 @@ mod disk;
 mod backup;
 mod damage;
 mod laws;
+mod many;
 mod upgrade;
 mod written;
 

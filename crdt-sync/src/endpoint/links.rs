@@ -40,7 +40,7 @@ impl Endpoint {
             incarnation: self.incarnation,
             ordinal: self.links_opened,
             nonce,
-            frame_bytes_max: self.config.frame_bytes_max.max(frame::FRAME_BYTES_MIN) as u64,
+            frame_bytes_max: self.config.frame_bytes_limit() as u64,
             in_flight_bytes_max: self.config.in_flight_bytes_max as u64,
             message_bytes_max: self.config.message_bytes_max as u64,
             former: self.former.iter().rev().take(frame::FORMER_MAX).copied().collect(),

@@ -5,8 +5,11 @@
 //! waits (`Options::waiting_bytes_max`), because only there can somebody be told to wait. News cannot pile up:
 //! a later ticket stands for all before it, a document is named once, only so many are loaded at a time, and what an
 //! identity conflict needs is asked for one by one.
+//!
+//! Who hears first that the store has failed? The driver, which says why, and only then the callers. So requests stay in
+//! here until they are served: the thread, as it fails or panics, drops none, and the driver drops the queue last.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +33,10 @@ pub(super) enum Job {
     Renew { replica: ReplicaId },
     NoteHead { document: DocumentId, head: Head },
     NoteSettled { document: DocumentId, replica: ReplicaId },
+}
+
+/// What a caller waits for, and what needs every job before it to be durable.
+pub(super) enum Request {
     Announce { text: String, reply: Reply<()> },
     BackUp { reply: BackupReply },
 }
@@ -65,9 +72,13 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct State {
     jobs: Vec<Job>,
-    /// When the first of the jobs came.
+    /// Requests behind those jobs.
+    requests: Vec<Request>,
+    /// Requests behind the group that was taken last.
+    ready: VecDeque<Request>,
+    /// When the first of the jobs or requests came.
     since: Option<Instant>,
-    /// The jobs must not wait for others.
+    /// They must not wait for others.
     is_urgent: bool,
     /// No more jobs will come.
     is_closing: bool,
@@ -87,7 +98,16 @@ impl Queue {
         self.work.notify_one();
     }
 
-    /// Has the jobs that wait done at once. The driver's.
+    /// Queues a request behind the jobs that wait. The driver's.
+    pub(super) fn ask(&self, request: Request) {
+        let mut state = self.lock();
+        state.since.get_or_insert_with(Instant::now);
+        state.requests.push(request);
+        drop(state);
+        self.work.notify_one();
+    }
+
+    /// Has what waits done at once. The driver's.
     pub(super) fn hurry(&self) {
         let mut state = self.lock();
         if state.since.is_some() && !state.is_urgent {
@@ -139,10 +159,17 @@ impl Queue {
             };
             if left.is_zero() {
                 (state.since, state.is_urgent) = (None, false);
+                let requests = std::mem::take(&mut state.requests);
+                state.ready.extend(requests);
                 return Some(std::mem::take(&mut state.jobs));
             }
             state = self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Takes the next request that came before the end of the last group, all of which must be durable. The thread's.
+    pub(super) fn next_request(&self) -> Option<Request> {
+        self.lock().ready.pop_front()
     }
 
     /// Tells the driver. The thread's.

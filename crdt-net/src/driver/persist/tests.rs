@@ -1,6 +1,7 @@
 //! Replicas on a disk that does what the test says: waits, counts, fails.
 
 mod at_rest;
+mod failing;
 mod gate;
 mod identity;
 

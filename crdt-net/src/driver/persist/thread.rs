@@ -23,7 +23,7 @@ use crate::options::Durability;
 use crate::replica::{BackupError, OpenError};
 use crate::status::StorageStatus;
 
-use super::queue::{Job, Queue};
+use super::queue::{Job, Queue, Request};
 use super::{BackupReply, Disk, Done, NOTES_MAX, read, stage};
 
 /// What the thread is called in debuggers and lists of threads; Linux shows 15 bytes.
@@ -171,14 +171,16 @@ impl StorageThread {
     }
 
     pub(super) fn announce(&mut self, text: String, reply: Reply<()>) {
-        self.gathered.push(Job::Announce { text, reply });
-        self.commit();
-        self.hurry();
+        self.ask(Request::Announce { text, reply });
     }
 
     pub(super) fn back_up(&mut self, reply: BackupReply) {
-        self.gathered.push(Job::BackUp { reply });
+        self.ask(Request::BackUp { reply });
+    }
+
+    fn ask(&mut self, request: Request) {
         self.commit();
+        self.queue.ask(request);
         self.hurry();
     }
 
@@ -187,6 +189,8 @@ impl StorageThread {
     }
 
     pub(super) fn finish(&mut self) {
+        // Whoever waits for them learns that the replica is closed.
+        self.later.clear();
         self.commit();
         self.queue.close();
     }
@@ -262,7 +266,7 @@ impl Keeper {
     /// yet; what is made of it is a write behind all that is in it.
     fn carry_out(&mut self, group: Vec<Job>, queue: &Queue) -> Result<(), StoreError> {
         let mut done = StorageStatus::default();
-        let (mut durable, mut due, mut after) = (None, BTreeSet::new(), Vec::new());
+        let (mut durable, mut due) = (None, BTreeSet::new());
         for job in group {
             match job {
                 Job::Write { ticket, document, write } => {
@@ -301,7 +305,6 @@ impl Keeper {
                     self.store.note_settled(document.as_str(), replica)?;
                     self.notes += 1;
                 }
-                job @ (Job::Announce { .. } | Job::BackUp { .. }) => after.push(job),
             }
         }
         if done.writes + done.checkpoints > 0 || self.notes >= NOTES_MAX {
@@ -314,24 +317,24 @@ impl Keeper {
             news.due.append(&mut due);
             news.status.add(&done);
         });
-        after.into_iter().for_each(|job| self.serve(job));
+        while let Some(request) = queue.next_request() {
+            self.serve(request);
+        }
         Ok(())
     }
 
     /// Does what needs everything before it to be durable. Callers that have gone are not missed.
-    fn serve(&self, job: Job) {
-        match job {
-            Job::Announce { text, reply } => {
+    fn serve(&self, request: Request) {
+        match request {
+            Request::Announce { text, reply } => {
                 if let Err(error) = self.store.announce(&text) {
                     warn!(%error, "others cannot be told where this replica listens");
                 }
                 let _ = reply.send(());
             }
-            Job::BackUp { reply } => {
+            Request::BackUp { reply } => {
                 let _ = reply.send(self.store.start_backup().map_err(BackupError::Store));
             }
-            // Done in their turn: see `carry_out`.
-            _ => {}
         }
     }
 }

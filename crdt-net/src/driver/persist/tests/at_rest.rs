@@ -108,6 +108,35 @@ async fn only_so_many_documents_are_on_their_way_and_each_comes_once() {
     within(persist.shut_down()).await;
 }
 
+/// A close dropped the callers who waited, and then waited for every document that they had asked for.
+#[tokio::test]
+async fn nothing_is_read_after_the_end_but_what_is_on_its_way() {
+    let (mut persist, gate) = open_persist(HOUR).await;
+    let names: Vec<String> = (0..500).map(|number| format!("{number:03}")).collect();
+    for (ticket, name) in (1..).zip(&names) {
+        let write = write_to(&mut Document::new(ReplicaId::from_u128(1)));
+        persist.write(Ticket(ticket), id(name), write).unwrap();
+        assert!(persist.load(&id(name)).unwrap().is_none());
+    }
+    gate.set(Sync::Wait);
+    persist.commit().unwrap();
+    persist.finish();
+    until(async || gate.syncs() == 1).await;
+    // The thread is still there when these are taken, and room is made for more.
+    assert!(matches!(within(persist.done()).await.unwrap(), Done::Loaded(loaded) if loaded.len() == 64));
+    gate.set(Sync::Return);
+    let mut durable = None;
+    loop {
+        match within(persist.done()).await.unwrap() {
+            Done::Durable(ticket) => durable = Some(ticket),
+            Done::All => break,
+            _ => {}
+        }
+    }
+    assert_eq!((durable, gate.loads()), (Some(Ticket(500)), 64));
+    within(persist.shut_down()).await;
+}
+
 /// Waits until everything committed before is carried out.
 async fn pass_through(persist: &mut Persist) {
     // The second load is in a group of its own.
