@@ -1,5 +1,6 @@
 //! Replicas on a disk that does what the test says: waits, counts, fails.
 
+mod aside;
 mod at_rest;
 mod failing;
 mod gate;

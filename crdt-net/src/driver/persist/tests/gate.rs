@@ -178,8 +178,10 @@ impl Store for Gated {
     fn replace(&mut self, document: &str, snapshot: Snapshot) -> Result<(), StoreError> {
         // A checkpoint that is behind would lose writes, one that is ahead refuse those that follow.
         let held = Store::load(&self.lease, document)?.map(|stored| stored.version);
-        // Its transactions may go by other ids than before.
-        assert!(held.is_none_or(|held| snapshot.version().total() >= held.total()), "went back");
+        // Its transactions may go by other ids than before, or all of it by another name.
+        let version = snapshot.version();
+        let is_ahead = |held: VersionVector| version.is_empty() || version.total() >= held.total();
+        assert!(held.is_none_or(is_ahead), "went back");
         self.lease.replace(document, snapshot)
     }
 
