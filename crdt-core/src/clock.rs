@@ -1,9 +1,9 @@
 //! Hybrid logical clock: timestamps near wall time that still respect what was seen.
 //!
 //! What if somebody's clock is wrong? A stamp decides only between *concurrent* writes of one
-//! register; a write that has seen another replaces it whatever the stamps say, and no clock decides
-//! whether a delta is taken in (Invariant 6). A stamp from the far future is therefore followed by at most [`ABSORB_MS_MAX`], so one broken clock cannot
-//! drag everybody's with it.
+//! register; a write that has seen another replaces it whatever the stamps say. A stamp from the
+//! far future is therefore followed by at most [`ABSORB_MS_MAX`], so one broken clock cannot drag everybody's with it.
+//! Whether a delta is taken in, no clock decides (Invariant 6).
 //!
 //! Source: Kulkarni et al., "Logical physical clocks" (2014), §3; differs in: one 64-bit number
 //! instead of a pair, a bound on what is absorbed, and time passed in.

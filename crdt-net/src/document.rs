@@ -4,6 +4,7 @@
 //! between what it reads and what it writes. Its answer waits for the store, the driver does not.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -114,7 +115,10 @@ impl DocumentHandle {
     pub async fn set_aside(&self, name: &str) -> Result<Self, SetAsideError> {
         let aside = DocumentId::new(name).map_err(SetAsideError::Name)?;
         let (document, id) = (self.id.clone(), aside.clone());
-        let set = self.replica.ask(|reply| Command::Call { document, call: Call::SetAside { aside, reply } }).await?;
+        let set = self
+            .replica
+            .ask(|reply| Command::Call { document, call: Call::SetAside { aside, differing: BTreeSet::new(), reply } })
+            .await?;
         set?;
         Ok(Self { id, replica: self.replica.clone() })
     }

@@ -77,8 +77,6 @@ pub struct Endpoint {
     is_renewing: bool,
     /// Documents of which the store's content was asked for, to settle whose dots are whose.
     disputed: BTreeMap<DocumentIndex, Dispute>,
-    /// Documents that are to be set aside once another id is there, with those who were seen to differ before every link ended for it.
-    differing: BTreeMap<DocumentIndex, BTreeSet<ReplicaId>>,
     /// Documents that were set aside, with those who hold what takes their place.
     awaited: BTreeMap<DocumentIndex, Awaited>,
     config: Config,
@@ -119,7 +117,6 @@ impl Endpoint {
             settled: BTreeSet::new(),
             is_renewing: false,
             disputed: BTreeMap::new(),
-            differing: BTreeMap::new(),
             awaited: BTreeMap::new(),
             config,
             now: Now::default(),

@@ -75,8 +75,8 @@ pub enum Event {
         /// A dot that both have spent, or one of ours that we never spent.
         dot: Dot,
     },
-    /// An identity conflict that nobody here or at the other end can settle: neither has written under the id, or nobody
-    /// remembers where the two histories part. [`Endpoint::set_aside`](crate::Endpoint::set_aside) is the way out.
+    /// An identity conflict that nobody here or at the other end can settle: neither is a writer of the id, or not any more,
+    /// or nobody remembers where the two histories part. [`Endpoint::set_aside`](crate::Endpoint::set_aside) is the way out.
     Irreconcilable {
         /// Which document.
         document: DocumentId,

@@ -64,8 +64,8 @@
 //! documents, 3 too many replicas, 4 too large.
 //!
 //! **Trail** follows a Reject for reason 1, both ways, under the handle of its receiver: what its sender knows
-//! of the history of the replica in question, at most 256 marks; and if it has written under that id itself, and has not
-//! settled what of it is its own, its [`Authorship`]. A writer whose id was used twice finds in it where the two histories part.
+//! of the history of the replica in question, at most 256 marks; and its [`Authorship`], if it goes by that id, or went by it
+//! and has not settled what of it is its own. A writer whose id was used twice finds in it where the two histories part.
 //!
 //! **Twin** tells a process whose link is refused for its id that another process goes by this id and lives: the one of this
 //! incarnation.
@@ -212,7 +212,7 @@ pub(crate) struct Offer {
     pub(crate) frontier: Frontier,
 }
 
-/// What the sender of a Trail has written itself under the id in question.
+/// What the sender of a Trail has itself to do with the id in question, by which it goes, or went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Authorship {
     /// How many transactions were in when its process opened the document under this id; 0 if it was opened under another.

@@ -224,10 +224,9 @@ fn walk<K: Clone + Eq, V>(
 ) {
     let mut meeting = mem::take(&mut changes.meeting);
     meeting.hold(mine.shard(), theirs);
+    // What is in both has one spread, and that concerns both.
     for (my_position, their_position) in meeting.pairs() {
-        if concerns(theirs.spreads()[their_position]) {
-            mine.ask(my_position, Some(&theirs.entries()[their_position].1), fuse, changes);
-        }
+        mine.ask(my_position, Some(&theirs.entries()[their_position].1), fuse, changes);
     }
     for position in meeting.mine_alone() {
         if concerns(mine.shard().spreads()[position]) {

@@ -14,7 +14,7 @@
 //! watch the document; it then goes on as it is, and not with that peer, until somebody sets it aside. That may need
 //! another id first as well.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crdt_core::{ReplicaId, Snapshot};
 use crdt_store::StoreError;
@@ -145,9 +145,7 @@ impl Driver {
         self.disputes.replica.send_replace(replica);
         warn!(%former, %replica, "this replica goes by another id, for others use the one before, or may");
         for (document, call) in std::mem::take(&mut self.disputes.asides) {
-            if call.is_given_up() {
-                self.endpoint.leave_in_place(&document);
-            } else {
+            if !call.is_given_up() {
                 self.call(document, call)?;
             }
         }
@@ -158,10 +156,10 @@ impl Driver {
     pub(super) fn set_aside(
         &mut self,
         document: &DocumentId,
-        aside: DocumentId,
+        (aside, differing): (DocumentId, BTreeSet<ReplicaId>),
         reply: Reply<Result<(), SetAsideError>>,
     ) {
-        match self.endpoint.set_aside(self.clock.now(), document, &aside) {
+        match self.endpoint.set_aside(self.clock.now(), document, &aside, differing) {
             Ok(()) => {
                 self.watchers.stir();
                 let answer = Box::new(move || {
@@ -169,11 +167,10 @@ impl Driver {
                 });
                 self.answers.push(self.endpoint.requested(), answer);
             }
-            Err(SetAsideError::NotRenewed { .. }) if self.disputes.need_renewal() => {
-                self.disputes.asides.push((document.clone(), Call::SetAside { aside, reply }));
+            Err(SetAsideError::NotRenewed { differing, .. }) if self.disputes.need_renewal() => {
+                self.disputes.asides.push((document.clone(), Call::SetAside { aside, differing, reply }));
             }
             Err(error) => {
-                self.endpoint.leave_in_place(document);
                 let _ = reply.send(Err(error));
             }
         }

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Weak;
 
-use crdt_core::Snapshot;
+use crdt_core::{ReplicaId, Snapshot};
 use crdt_store::StoreError;
 use crdt_sync::{DocumentId, SetAsideError, Stored};
 
@@ -28,7 +28,12 @@ pub(crate) enum Call {
     /// Take a snapshot.
     Snapshot { reply: Reply<Snapshot> },
     /// Move everything into another document.
-    SetAside { aside: DocumentId, reply: Reply<Result<(), SetAsideError>> },
+    SetAside {
+        aside: DocumentId,
+        /// Who was seen to differ before every link ended for another id.
+        differing: BTreeSet<ReplicaId>,
+        reply: Reply<Result<(), SetAsideError>>,
+    },
 }
 
 impl Call {
@@ -164,7 +169,7 @@ impl Driver {
                 let snapshot = self.endpoint.document(document).map_or_else(Snapshot::empty, |open| open.snapshot());
                 let _ = reply.send(snapshot);
             }
-            Call::SetAside { aside, reply } => self.set_aside(document, aside, reply),
+            Call::SetAside { aside, differing, reply } => self.set_aside(document, (aside, differing), reply),
         }
     }
 }

@@ -63,18 +63,21 @@ pub enum SetAsideError {
     /// A limit of this endpoint.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// What is here was written under our own id, whose next dots would clash with it where peers have it: go by another one first
-    /// ([`Endpoint::renew`]), and call again, or [leave it in place](Endpoint::leave_in_place).
+    /// What is here was written under our own id, whose next dots would clash with it where peers have it: go by
+    /// another one first ([`Endpoint::renew`]), and call again.
     #[error("the document was written under the present id {replica}: go by another one first")]
     NotRenewed {
         /// The id.
         replica: ReplicaId,
+        /// Who was seen to differ until now. Every link ends with the id: hand them to the next call.
+        differing: BTreeSet<ReplicaId>,
     },
 }
 
 impl Endpoint {
     /// Moves all that is in a document into the one named `aside`, which has nothing in it, and empties it, so that
-    /// it takes over what those hold who were seen to differ, or anybody if nobody was.
+    /// it takes over what those hold who were seen to differ, or anybody if nobody was. `differing` are those whom an attempt
+    /// before has seen to ([`SetAsideError::NotRenewed`]).
     ///
     /// For a document that is [irreconcilable](Event::Irreconcilable), or has [diverged](Event::Diverged). Whoever else holds the same
     /// history is not changed by it: each does so for itself, under a name of its own. Both documents are written, the new one first,
@@ -83,7 +86,13 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`SetAsideError`].
-    pub fn set_aside(&mut self, now: Now, id: &DocumentId, aside: &DocumentId) -> Result<(), SetAsideError> {
+    pub fn set_aside(
+        &mut self,
+        now: Now,
+        id: &DocumentId,
+        aside: &DocumentId,
+        differing: impl IntoIterator<Item = ReplicaId>,
+    ) -> Result<(), SetAsideError> {
         self.advance(now);
         let index = self.documents.index(id).ok_or(SetAsideError::Empty)?;
         self.wake_empty(index);
@@ -100,10 +109,9 @@ impl Endpoint {
         if target.is_none() && self.known_documents() >= self.config.documents_max {
             return Err(OpenError::TooManyDocuments { max: self.config.documents_max }.into());
         }
-        let differing = self.differing(index);
+        let differing = self.differing(index, differing.into_iter().collect());
         if here.version().counter(replica) > 0 {
-            self.differing.insert(index, differing);
-            return Err(SetAsideError::NotRenewed { replica });
+            return Err(SetAsideError::NotRenewed { replica, differing });
         }
         let target = match target {
             Some(target) => target,
@@ -130,13 +138,6 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Leaves a document as it is after all that was to be set aside under another id, and for which nobody waits any more.
-    pub fn leave_in_place(&mut self, id: &DocumentId) {
-        if let Some(index) = self.documents.index(id) {
-            self.differing.remove(&index);
-        }
-    }
-
     /// Puts a state in place of what a document holds.
     fn put(&mut self, index: DocumentIndex, state: Snapshot, changes: Changes) {
         let replica = self.replica;
@@ -146,9 +147,9 @@ impl Endpoint {
         }
     }
 
-    /// Returns who holds another history of a document, as far as was seen.
-    fn differing(&mut self, index: DocumentIndex) -> BTreeSet<ReplicaId> {
-        let mut differing = self.differing.remove(&index).unwrap_or_default();
+    /// Returns who holds another history of a document, as far as was seen, or was before.
+    fn differing(&mut self, index: DocumentIndex, before: BTreeSet<ReplicaId>) -> BTreeSet<ReplicaId> {
+        let mut differing = before;
         for session in self.sessions.values_mut() {
             let Some(differs) = session.progress(index).map(|progress| progress.differs) else { continue };
             let Some(peer) = session.peer() else { continue };

@@ -329,7 +329,7 @@ impl Endpoint {
         let Some(session) = self.sessions.get_mut(&link) else { return };
         if let Some(progress) = session.progress(index) {
             progress.differs = true;
-            progress.trail = Some(dot.replica);
+            (progress.trail, progress.awaits_trail) = (Some(dot.replica), Some(dot.replica));
             if progress.owes_handle() {
                 session.queue_data(index);
             }
@@ -357,9 +357,10 @@ impl Endpoint {
         let Some(progress) = self.sessions.get_mut(&link).and_then(|session| session.progress(index)) else {
             return Err(CloseReason::ProtocolViolation("a trail of what was never offered"));
         };
+        let is_awaited = progress.awaits_trail.take_if(|awaited| *awaited == replica).is_some();
         let Some(document) = self.documents.at(index).map(|open| open.id().clone()) else { return Ok(()) };
         if !progress.halted || !is_ours {
-            if progress.halted && is_settled_there {
+            if is_awaited && is_settled_there {
                 self.emit(Event::Irreconcilable { document, replica });
             }
             return Ok(());

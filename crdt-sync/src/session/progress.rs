@@ -46,6 +46,8 @@ pub(crate) struct Progress {
     pub(crate) rejection: Option<Rejection>,
     /// Whose history the peer is still to be told, because two writers have used the id.
     pub(crate) trail: Option<ReplicaId>,
+    /// Whose history the peer is still to tell.
+    pub(crate) awaits_trail: Option<ReplicaId>,
     pub(crate) queued_data: bool,
     pub(crate) queued_control: bool,
     pub(crate) queued_waiting: bool,
@@ -105,6 +107,7 @@ impl Progress {
             differs: false,
             rejection: None,
             trail: None,
+            awaits_trail: None,
             queued_data: false,
             queued_control: false,
             queued_waiting: false,

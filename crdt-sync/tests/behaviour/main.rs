@@ -12,6 +12,7 @@ mod hostile;
 mod identity;
 mod links;
 mod live;
+mod lives;
 mod memory;
 mod offers;
 mod residency;

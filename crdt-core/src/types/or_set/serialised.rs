@@ -170,6 +170,7 @@ mod tests {
 
     use super::*;
     use crate::id::{COUNTER_MAX, ReplicaId};
+    use crate::limits::REPLICAS_MAX;
     use crate::types::WriteError;
 
     const A: ReplicaId = ReplicaId::from_u128(1);
@@ -199,11 +200,26 @@ mod tests {
         for elements in forged {
             assert!(read(&state(1, &elements)).is_err(), "{elements}");
         }
+        let stranger = one(&dot(1)).replace(id, "00000000-0000-0000-0000-000000000002");
+        assert!(read(&state(1, &stranger)).is_err(), "the version lacks its replica");
+        let swapped = format!(r#"{{"elements":[{}],"version":{{"{id}":1}}}}"#, one(&dot(1)));
+        assert_eq!(elements(&read(&swapped).unwrap()), [7], "fields in another order");
         assert!(read(&state(COUNTER_MAX + 1, "")).is_err());
         assert!(read(&state(0, "")).is_err());
         for counter in [0, COUNTER_MAX + 1] {
             let delta = format!(r#"{{"dot":{},"changes":[]}}"#, dot(counter));
             assert!(serde_json::from_str::<OrSetDelta<u8>>(&delta).is_err());
+        }
+    }
+
+    #[test]
+    fn as_many_replicas_as_there_may_be_are_read_and_no_more() {
+        for (replicas, is_read) in [(REPLICAS_MAX, true), (REPLICAS_MAX + 1, false)] {
+            let dots: Vec<Dot> =
+                (0..replicas as u128).map(|replica| Dot::new(ReplicaId::from_u128(replica), 1)).collect();
+            let version: VersionVector = dots.iter().map(|dot| (dot.replica, dot.counter)).collect();
+            let parts = serde_json::json!({ "version": version, "elements": [(7, dots)] });
+            assert_eq!(serde_json::from_value::<OrSet<u8>>(parts).is_ok(), is_read, "{replicas}");
         }
     }
 
