@@ -1,7 +1,7 @@
 //! How many instructions the hot paths take, counted by callgrind: times on shared machines are noise, this is not.
 //!
-//! A path that takes more than 5 % more than `benches/instructions.json` says fails. If that is meant, or the compiler is
-//! another one, write the counts anew (see `src/bin/instructions-baseline.rs`), and look at the diff.
+//! A path that takes more than 5 % more than `benches/instructions.json` says fails. If that is meant, or the compiler
+//! is another one, write the counts anew (see `src/bin/instructions-baseline.rs`), and look at the diff.
 //!
 //! Results are not checked here: the same calls are in `core.rs`, where they are.
 

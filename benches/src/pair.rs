@@ -1,6 +1,7 @@
 //! Two endpoints joined in memory: the protocol without sockets and stores.
 //!
-//! Every write is durable at once, and messages arrive as soon as they are sent, so all time that passes is the protocol's.
+//! Every write is durable at once, and messages arrive as soon as they are sent, so all time that passes is the
+//! protocol's.
 
 use std::collections::VecDeque;
 

@@ -207,8 +207,8 @@ impl DeltaLog {
         conflicts.next()
     }
 
-    /// Returns what this log knows of the history of a replica: (counter, chain hash) where its deltas begin and
-    /// end, ascending. If these are more than `marks_max`, it is the latest of them, those next to the counter `around`, and
+    /// Returns what this log knows of the history of a replica: (counter, chain hash) where its deltas begin and end,
+    /// ascending. If these are more than `marks_max`, it is the latest of them, those next to the counter `around`, and
     /// some of the others, evenly. O(deltas kept).
     ///
     /// Where two writers have used one id, comparing their trails shows where their histories part.
@@ -274,8 +274,8 @@ impl DeltaLog {
     }
 }
 
-/// Leaves out marks until at most `max` are left: half of them lie evenly over all, a quarter lies around one counter, the
-/// others are the latest.
+/// Leaves out marks until at most `max` are left: half of them lie evenly over all, a quarter lies around one counter,
+/// the others are the latest.
 fn thinned(marks: &[(u64, u64)], around: u64, max: usize) -> Vec<(u64, u64)> {
     let len = marks.len();
     let (evenly, around_it) = (max / 2, max / 4);

@@ -99,8 +99,9 @@ impl Snapshot {
 
     /// Returns the same content as a document of its own, in which other ids stand for those who wrote it. O(n).
     ///
-    /// Versions, counters and conflicts stay what they are, but which of several values with one timestamp wins. Equal documents give
-    /// equal ones; any two others have nothing in common, and merged they hold what is in either, counters added.
+    /// Versions, counters and conflicts stay what they are, but which of several values with one timestamp wins. Equal
+    /// documents give equal ones; any two others have nothing in common, and merged they hold what is in either,
+    /// counters added.
     #[must_use]
     pub fn detached(&self) -> Self {
         Self::from_state(self.state.detached())

@@ -118,9 +118,9 @@ impl<'d> Transaction<'d> {
 
     /// Sets the transaction apart from any that does the same after the same history, for eight bytes more.
     ///
-    /// Two processes may come to write under one replica id, from a copy of a store that nobody has noticed. Chain hashes
-    /// tell their histories apart from the first transaction in which they differ; without a salt, those before it that are
-    /// the same (one counter, one amount) are taken for one. So each process draws a random number when it
+    /// Two processes may come to write under one replica id, from a copy of a store that nobody has noticed. Chain
+    /// hashes tell their histories apart from the first transaction in which they differ; without a salt, those before
+    /// it that are the same (one counter, one amount) are taken for one. So each process draws a random number when it
     /// starts, and salts the first transaction that it commits to each document.
     pub fn salted(mut self, salt: NonZeroU64) -> Self {
         self.salt = Some(salt);

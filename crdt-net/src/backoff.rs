@@ -15,7 +15,8 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 /// for a sign of life within 5 s (`Config::hello_timeout_ms`): half of this later, it knows.
 const REST_MS: u64 = 10_000;
 
-/// How often in a row another id is reason to dial again at once: each settles something, and a replica takes no more ids.
+/// How often in a row another id is reason to dial again at once: each settles something, and a replica takes no more
+/// ids.
 const RENEWALS_MAX: u32 = 64;
 
 /// The delays before the next attempts to dial one address.

@@ -93,8 +93,8 @@ impl DocumentHandle {
         self.replica.ask(|reply| Command::Watch { document, reply }).await
     }
 
-    /// Moves everything in the document into a new one called `name`, durably, and lets this one begin anew with what peers
-    /// hold. Returns the new one. O(document).
+    /// Moves everything in the document into a new one called `name`, durably, and lets this one begin anew with what
+    /// peers hold. Returns the new one. O(document).
     ///
     /// The way out when the document does not sync with some peers and never will
     /// ([`WatchEvent::Irreconcilable`](crate::WatchEvent::Irreconcilable), [`WatchEvent::Diverged`](crate::WatchEvent::Diverged)):
@@ -104,11 +104,11 @@ impl DocumentHandle {
     /// counters and conflicts, under ids of its own, and syncs like any other. What of it is to be written here again is for
     /// the application to say, or its users.
     ///
-    /// Other replicas with the history that was here are not changed: each does the same, under a name that no other takes. Two
-    /// new documents of one name merge, and counters add.
+    /// Other replicas with the history that was here are not changed: each does the same, under a name that no other
+    /// takes. Two new documents of one name merge, and counters add.
     ///
-    /// The replica takes another [id](Replica::id) if it has written to the document, and dials its links anew. If the returned
-    /// future is dropped, it may still happen.
+    /// The replica takes another [id](Replica::id) if it has written to the document, and dials its links anew. If the
+    /// returned future is dropped, it may still happen.
     ///
     /// # Errors
     /// [`SetAsideError`]; nothing has changed but perhaps the id.
@@ -125,8 +125,8 @@ impl DocumentHandle {
 
     /// Waits until the document here covers `version`, durably.
     ///
-    /// After a [`WatchEvent::Reissued`](crate::WatchEvent::Reissued) or [`SetAside`](crate::WatchEvent::SetAside) a version from before may
-    /// never be covered: take a new one.
+    /// After a [`WatchEvent::Reissued`](crate::WatchEvent::Reissued) or [`SetAside`](crate::WatchEvent::SetAside) a
+    /// version from before may never be covered: take a new one.
     ///
     /// # Errors
     /// [`Closed`] if the replica is, or is closed meanwhile.

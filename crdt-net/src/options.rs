@@ -28,9 +28,9 @@ pub struct Options {
     pub storage: Storage,
     /// How long a write may wait for others that share its sync: [`Durability::Immediate`].
     pub durability: Durability,
-    /// How many bytes of writes may wait for the disk: 16 MiB. While more do, the replica takes in no
-    /// transactions and reads no peer. What may exceed it: one write, and those that were taken in before and have waited
-    /// for their document to be read.
+    /// How many bytes of writes may wait for the disk: 16 MiB. While more do, the replica takes in no transactions and
+    /// reads no peer. What may exceed it: one write, and those that were taken in before and have waited for their
+    /// document to be read.
     pub waiting_bytes_max: usize,
     /// The longest wait before the first redial of an address: 100 ms. It doubles with each failure.
     pub redial_min_ms: u64,
@@ -45,9 +45,10 @@ pub struct Options {
     pub transport: Arc<dyn Transport>,
     /// Where the time of day is read: the clock of the system.
     pub wall_clock: WallClock,
-    /// What the delays before redials and the numbers are drawn from that tell links and openings of a replica apart. `None`:
-    /// randomness of the system. A seed is for simulated runs that are to be the same again; take another one each
-    /// time a replica is opened, for peers tell a restarted or copied replica from the one before by what it has drawn.
+    /// What the delays before redials and the numbers are drawn from that tell links and openings of a replica apart.
+    /// `None`: randomness of the system. A seed is for simulated runs that are to be the same again; take another one
+    /// each time a replica is opened, for peers tell a restarted or copied replica from the one before by what it has
+    /// drawn.
     ///
     /// An identity never comes from a seed, or two could share one: for that of a new replica, set
     /// [`replica`](Self::replica) as well. One that is taken because another writer uses the same is random in any case.

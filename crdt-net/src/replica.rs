@@ -103,8 +103,8 @@ impl Replica {
 
     /// Returns the identity under which this replica writes.
     ///
-    /// It changes, for good, when another writer turns out to use it as well: a copy of the store, or the store that this is
-    /// a copy of. What was written here then goes by another id too, of which
+    /// It changes, for good, when another writer turns out to use it as well: a copy of the store, or the store that
+    /// this is a copy of. What was written here then goes by another id too, of which
     /// [`WatchEvent::Reissued`](crate::WatchEvent::Reissued) tells.
     #[must_use]
     pub fn id(&self) -> ReplicaId {

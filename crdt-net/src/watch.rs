@@ -48,15 +48,16 @@ pub enum WatchEvent {
         /// How many there are.
         transactions: u64,
     },
-    /// Two writers have used one replica id, some peer holds the history of the other, and nobody at either end can tell the two
-    /// apart. The document does not sync with that peer; [`set_aside`](crate::DocumentHandle::set_aside) is the way out.
+    /// Two writers have used one replica id, some peer holds the history of the other, and nobody at either end can
+    /// tell the two apart. The document does not sync with that peer; [`set_aside`](crate::DocumentHandle::set_aside)
+    /// is the way out.
     /// [`LinkStatus::differing`](crate::LinkStatus::differing) tells on which links there is such a document.
     Irreconcilable {
         /// The id.
         replica: ReplicaId,
     },
-    /// A peer has other content at the same version: one of the two is damaged, or two writers have used one replica id, long
-    /// ago. [`set_aside`](crate::DocumentHandle::set_aside) takes over what the peer holds.
+    /// A peer has other content at the same version: one of the two is damaged, or two writers have used one replica
+    /// id, long ago. [`set_aside`](crate::DocumentHandle::set_aside) takes over what the peer holds.
     Diverged {
         /// The digest here.
         ours: Digest,

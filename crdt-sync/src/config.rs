@@ -51,8 +51,8 @@ pub struct Config {
     pub message_bytes_max: usize,
     /// How much of a document's log is kept; a peer further behind gets a snapshot: 4 MiB.
     pub log_bytes_max: usize,
-    /// How much of a document's log is kept of which every linked peer holds all, durably: 1 MiB. It serves those who come
-    /// back later; and should an id turn out to be used twice, it shows since when.
+    /// How much of a document's log is kept of which every linked peer holds all, durably: 1 MiB. It serves those who
+    /// come back later; and should an id turn out to be used twice, it shows since when.
     pub log_held_bytes_max: usize,
     /// How many documents can be known, in memory or at rest: 65,536.
     pub documents_max: usize,
@@ -62,15 +62,15 @@ pub struct Config {
     pub resident_documents_max: usize,
     /// How long equal versions must rest before the states are compared again by digest: 1 s.
     pub digest_delay_ms: u64,
-    /// How long a document that was [set aside](crate::Endpoint::set_aside) is exchanged only with those who hold another history
-    /// of it, while none of them has come: 1 h. After that, whoever comes first fills it, and if that is the old history, the conflict is
-    /// there, and reported, again.
+    /// How long a document that was [set aside](crate::Endpoint::set_aside) is exchanged only with those who hold
+    /// another history of it, while none of them has come: 1 h. After that, whoever comes first fills it, and if that
+    /// is the old history, the conflict is there, and reported, again.
     pub awaited_ms: u64,
 }
 
 impl Config {
-    /// Returns the largest frame that is sent or taken, as peers are told: [`frame_bytes_max`](Self::frame_bytes_max), but
-    /// not less than a name and an acknowledgement need. What carries the frames must take them of this size.
+    /// Returns the largest frame that is sent or taken, as peers are told: [`frame_bytes_max`](Self::frame_bytes_max),
+    /// but not less than a name and an acknowledgement need. What carries the frames must take them of this size.
     #[must_use]
     pub fn frame_bytes_limit(&self) -> usize {
         self.frame_bytes_max.max(FRAME_BYTES_MIN)

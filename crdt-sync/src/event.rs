@@ -52,8 +52,8 @@ pub enum Event {
         document: DocumentId,
     },
     /// Equal versions with different content: a fault in one of the two stores or programs, or one identity with two
-    /// writers whose logs were too short to show it. [`Endpoint::set_aside`](crate::Endpoint::set_aside) takes over what the
-    /// peer holds.
+    /// writers whose logs were too short to show it. [`Endpoint::set_aside`](crate::Endpoint::set_aside) takes over
+    /// what the peer holds.
     Diverged {
         /// The link to the peer.
         link: LinkId,
@@ -75,8 +75,9 @@ pub enum Event {
         /// A dot that both have spent, or one of ours that we never spent.
         dot: Dot,
     },
-    /// An identity conflict that nobody here or at the other end can settle: neither is a writer of the id, or not any more,
-    /// or nobody remembers where the two histories part. [`Endpoint::set_aside`](crate::Endpoint::set_aside) is the way out.
+    /// An identity conflict that nobody here or at the other end can settle: neither is a writer of the id, or not any
+    /// more, or nobody remembers where the two histories part. [`Endpoint::set_aside`](crate::Endpoint::set_aside) is
+    /// the way out.
     Irreconcilable {
         /// Which document.
         document: DocumentId,

@@ -41,11 +41,12 @@
 //! Delta and Snapshot of a document come behind the offers of both ends.
 //!
 //! **Delta** has *names* where an encoded delta has its table of replicas, and a form where that has its tag: 0 or 1 for tag 1
-//! (one transaction), 2 or 3 for tag 4 (one with a salt), 4 for tag 2 (several). If it is odd, the chain hash before the transaction is left
-//! out: it is 0 for the first, else that at which the last delta in the document ended on this link; that was of the same replica alone, through the counter
-//! before. A name is a varint *v*, at most 32,768: 0, and a replica
-//! follows; 2n + 1, the replica that the sender has given the number n; 2n + 2, and a replica follows that has the number n from now on. 0
-//! is the sender itself; each end gives the numbers 1, 2, … in turn, and may give one again to the same replica.
+//! (one transaction), 2 or 3 for tag 4 (one with a salt), 4 for tag 2 (several). If it is odd, the chain hash before
+//! the transaction is left out: it is 0 for the first, else that at which the last delta in the document ended on this
+//! link; that was of the same replica alone, through the counter before. A name is a varint *v*, at most 32,768: 0, and
+//! a replica follows; 2n + 1, the replica that the sender has given the number n; 2n + 2, and a replica follows that
+//! has the number n from now on. 0 is the sender itself; each end gives the numbers 1, 2, … in turn, and may give one
+//! again to the same replica.
 //!
 //! **Begin** and **Part** carry one frame of kind Offer, Delta or Snapshot that is too long for one
 //! message, its kind byte included: *length* bytes whose XXH3-64 (seed 0) is *hash*. One at a time each
@@ -64,8 +65,9 @@
 //! documents, 3 too many replicas, 4 too large.
 //!
 //! **Trail** follows a Reject for reason 1, both ways, under the handle of its receiver: what its sender knows
-//! of the history of the replica in question, at most 256 marks; and its [`Authorship`], if it goes by that id, or went by it
-//! and has not settled what of it is its own. A writer whose id was used twice finds in it where the two histories part.
+//! of the history of the replica in question, at most 256 marks; and its [`Authorship`], if it goes by that id, or went
+//! by it and has not settled what of it is its own. A writer whose id was used twice finds in it where the two
+//! histories part.
 //!
 //! **Twin** tells a process whose link is refused for its id that another process goes by this id and lives: the one of this
 //! incarnation.
@@ -215,7 +217,8 @@ pub(crate) struct Offer {
 /// What the sender of a Trail has itself to do with the id in question, by which it goes, or went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Authorship {
-    /// How many transactions were in when its process opened the document under this id; 0 if it was opened under another.
+    /// How many transactions were in when its process opened the document under this id; 0 if it was opened under
+    /// another.
     pub opened: u64,
     /// Through which counter others may hold what is its own: what was in when the document was opened has been sent by
     /// whomever.

@@ -43,8 +43,8 @@ impl FrameReader {
     /// not for the path of every message in production.
     ///
     /// # Errors
-    /// What an endpoint would close the link for: the bytes are no frame, hold a delta or snapshot that is none, or build
-    /// on what was not said.
+    /// What an endpoint would close the link for: the bytes are no frame, hold a delta or snapshot that is none, or
+    /// build on what was not said.
     pub fn read(&mut self, bytes: &[u8]) -> Result<FrameSummary, CloseReason> {
         Ok(match Frame::decode(bytes).map_err(CloseReason::Malformed)? {
             Frame::Hello(hello) => {

@@ -7,15 +7,15 @@
 //!
 //! A delta's encoding is made once for all links; only what stands before everything else is made for each.
 //!
-//! Is an id that was used twice noticed as before? What is left out is put back as it was, from what the link has carried,
-//! never from what the receiver holds: so the same numbers are compared, and a receiver that holds another history
-//! finds them different.
+//! Is an id that was used twice noticed as before? What is left out is put back as it was, from what the link has
+//! carried, never from what the receiver holds: so the same numbers are compared, and a receiver that holds another
+//! history finds them different.
 //!
 //! What if a message is lost, or comes twice, as on no sound link? Then a number must not stand for another replica
-//! than its sender means, or a transaction would count as somebody else's. So a number is given together with
-//! the id, and it is the next one, or the same id had it before: whatever is missing, the receiver
-//! knows the number by the same id, or not at all, and closes the link. And a delta still says whose and the how-manieth it is,
-//! so one that does not follow the last shows.
+//! than its sender means, or a transaction would count as somebody else's. So a number is given together with the id,
+//! and it is the next one, or the same id had it before: whatever is missing, the receiver knows the number by the same
+//! id, or not at all, and closes the link. And a delta still says whose and the how-manieth it is, so one that does not
+//! follow the last shows.
 //!
 //! Deliberately absent: taking a number back. There are as many as a document can have replicas; what is named
 //! beyond them is named in full.
@@ -82,8 +82,8 @@ impl Spoken {
 
     /// Makes the frame of a delta that is encoded already, and tells what is to be [`said`](Self::said) with it.
     ///
-    /// One that is longer than `at_once_bytes_max` goes in parts, which others overtake: it gives no numbers. Nor does the next delta
-    /// build on it, for the sake of those who read along and put no parts together.
+    /// One that is longer than `at_once_bytes_max` goes in parts, which others overtake: it gives no numbers. Nor does
+    /// the next delta build on it, for the sake of those who read along and put no parts together.
     pub(crate) fn delta(
         &self,
         handle: u32,

@@ -1,9 +1,9 @@
 //! Bytes from anybody: a decoder takes or refuses them, and does nothing else.
 //!
-//! For every mutant: no panic, no hang; what is refused has allocated at most twice its bytes, what
-//! is accepted at most twice its bytes besides the decoded message (the tables of a snapshot may lie in memory a second time,
-//! while they are put together), which is no larger than a stated multiple; what is accepted encodes to the same bytes again, and can be applied or merged
-//! without panic and leaves a document that can still be read, saved, opened and written to.
+//! For every mutant: no panic, no hang; what is refused has allocated at most twice its bytes, what is accepted at most
+//! twice its bytes besides the decoded message (the tables of a snapshot may lie in memory a second time, while they
+//! are put together), which is no larger than a stated multiple; what is accepted encodes to the same bytes again, and
+//! can be applied or merged without panic and leaves a document that can still be read, saved, opened and written to.
 //! Checksums are no shelter: each mutant is tried as it is and with its checksum made right.
 //!
 //! `CRDT_HOSTILE_CASES` sets the number of random mutants over all targets (default 1,000,000),

@@ -2,8 +2,9 @@
 //!
 //! A delta must cost the same at every size, a snapshot nothing at any. Every operation is checked for its result once
 //! before it is timed: speed with a wrong answer is no speed. Documents are not `Clone`, so where an operation changes
-//! one for good it is reopened from a snapshot, outside the timing; elsewhere what is put in is taken out again, so that the
-//! size stays. What is measured on is made only when it comes to it, so a filter does not wait for what it leaves out.
+//! one for good it is reopened from a snapshot, outside the timing; elsewhere what is put in is taken out again, so
+//! that the size stays. What is measured on is made only when it comes to it, so a filter does not wait for what it
+//! leaves out.
 
 mod documents;
 mod types;

@@ -1,8 +1,8 @@
 //! Counts the instructions of the hot paths and writes them down as the baseline that `benches/instructions.rs` is
 //! held against.
 //!
-//! `cargo run -p crdt-benches --bin instructions-baseline`; needs valgrind, and gungraun-runner in the path. Whoever runs
-//! it looks at the diff of `benches/instructions.json`, and says in the commit why paths have become longer.
+//! `cargo run -p crdt-benches --bin instructions-baseline`; needs valgrind, and gungraun-runner in the path. Whoever
+//! runs it looks at the diff of `benches/instructions.json`, and says in the commit why paths have become longer.
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -1,11 +1,11 @@
 //! What a live snapshot costs: to take one, and to write once under it, for documents and for plain sets of 1,000 to
 //! 1,000,000 entries.
 //!
-//! How can something that takes less than a clock shows be timed? A thousand in a row, and the mean of them. A write hits an
-//! element somewhere else each time, under a snapshot of its own, so each has to copy the table that it touches; taking that
-//! snapshot, making the delta and dropping the snapshot are part of it. The sizes take turns, a round of each after a round of
-//! each. Whoever copies a table copies its elements, which a `String` makes dear: so there is a set of `Text` besides, which is
-//! what a document keeps.
+//! How can something that takes less than a clock shows be timed? A thousand in a row, and the mean of them. A write
+//! hits an element somewhere else each time, under a snapshot of its own, so each has to copy the table that it
+//! touches; taking that snapshot, making the delta and dropping the snapshot are part of it. The sizes take turns, a
+//! round of each after a round of each. Whoever copies a table copies its elements, which a `String` makes dear: so
+//! there is a set of `Text` besides, which is what a document keeps.
 //!
 //! ```sh
 //! cargo run --release -p crdt-benches --bin snapshots [-- --quick] [--json FILE]

@@ -176,7 +176,8 @@ impl<'b> Decoder<'b, '_> {
         self.leaf::<P, ()>(|_| Ok(P::keep(|| ())))
     }
 
-    /// Reads how much a map or set lists, of at least so many bytes each, and its presence; also tells whether that is there.
+    /// Reads how much a map or set lists, of at least so many bytes each, and its presence; also tells whether that is
+    /// there.
     fn container<P: Pass>(
         &mut self,
         entry_bytes_min: usize,

@@ -1,12 +1,12 @@
 //! The same content as a document of its own: nobody who wrote to the one has written to the other.
 //!
-//! Why not under the same ids? Whoever goes by one of them would see transactions of its own that it has never made,
-//! in a document that it has never opened. The new ids follow from the old ones, and from where the document stands and what it
-//! holds, so two replicas that do so with one document have done the same, and merge.
+//! Why not under the same ids? Whoever goes by one of them would see transactions of its own that it has never made, in
+//! a document that it has never opened. The new ids follow from the old ones, and from where the document stands and
+//! what it holds, so two replicas that do so with one document have done the same, and merge.
 //!
-//! Dots number their replicas, so entries stay what they are, and only the list of ids is another one. The tables are copied
-//! nevertheless: merging takes two that are one in memory for the same, which they are only as long as their numbers
-//! stand for the same replicas.
+//! Dots number their replicas, so entries stay what they are, and only the list of ids is another one. The tables are
+//! copied nevertheless: merging takes two that are one in memory for the same, which they are only as long as their
+//! numbers stand for the same replicas.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! Making a table of entries that are all there, as where a state is read.
 //!
-//! Entries come in any order, and each belongs into one of thousands of shards. Put there at once, each would miss the cache
-//! several times. So they are kept as they come, and what is sorted are their *places*, eight bytes each, first by
-//! shard and then within it. Each shard is allocated once.
+//! Entries come in any order, and each belongs into one of thousands of shards. Put there at once, each would miss the
+//! cache several times. So they are kept as they come, and what is sorted are their *places*, eight bytes each, first
+//! by shard and then within it. Each shard is allocated once.
 
 use std::hash::Hash;
 use std::sync::Arc;

@@ -1,15 +1,16 @@
 //! Which entries of two shards have a key in common.
 //!
 //! Hashes tell nothing of what comes next, so a processor that guesses at each step of a merge whose turn it is guesses
-//! wrong every other time, and a wrong guess costs more than the step. Here nothing depends on a guess: each step writes
-//! where both stand into three lists and counts on in the one that it belongs to.
+//! wrong every other time, and a wrong guess costs more than the step. Here nothing depends on a guess: each step
+//! writes where both stand into three lists and counts on in the one that it belongs to.
 //!
-//! Two keys may have one spread. Then entries meet that have nothing to do with each other; it is rare enough to look every key of
-//! such a shard up.
+//! Two keys may have one spread. Then entries meet that have nothing to do with each other; it is rare enough to look
+//! every key of such a shard up.
 
 use super::shard::Shard;
 
-/// The positions in two shards, sorted by what they have in common. Each list ascends. Kept from shard to shard for its memory.
+/// The positions in two shards, sorted by what they have in common. Each list ascends. Kept from shard to shard for its
+/// memory.
 #[derive(Default)]
 pub(super) struct Meeting {
     pairs: List<(u32, u32)>,

@@ -1,8 +1,8 @@
 //! One small part of a table: entries in the order of the hashes that spread them.
 //!
 //! Why sorted, and not a hash table in small? Two shards then merge in one pass over both, reading memory in order;
-//! hardly anything is kept free between entries; and among a few dozen hashes, four bytes each, a binary search costs what
-//! a probe does. The price is that an insert moves the entries behind it: a kilobyte or so.
+//! hardly anything is kept free between entries; and among a few dozen hashes, four bytes each, a binary search costs
+//! what a probe does. The price is that an insert moves the entries behind it: a kilobyte or so.
 
 use std::borrow::Borrow;
 use std::mem;

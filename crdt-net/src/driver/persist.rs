@@ -12,13 +12,14 @@
 //! holds exactly the version of the snapshot, and what follows continues it. One checkpoint of a document is
 //! under way at a time, and the driver never waits for it: a snapshot is O(1).
 //!
-//! And if the document has left memory by then? It cannot have. A checkpoint becomes due with a write, and the driver takes
-//! the snapshot before it tells the endpoint that this write is durable, until when the document stays. Waking it
+//! And if the document has left memory by then? It cannot have. A checkpoint becomes due with a write, and the driver
+//! takes the snapshot before it tells the endpoint that this write is durable, until when the document stays. Waking it
 //! later was rejected, since it would come at the moment when memory is short; waiting for the next write too, since a
 //! document that always leaves at once would never get one.
 //!
-//! Loads, and notes of where documents stand, go through the same queue. So a load sees every write before it, and a note
-//! is of what the store holds when it comes to it. And so does another id: what was written before it comes before it.
+//! Loads, and notes of where documents stand, go through the same queue. So a load sees every write before it, and a
+//! note is of what the store holds when it comes to it. And so does another id: what was written before it comes before
+//! it.
 
 mod opening;
 mod queue;
@@ -132,8 +133,9 @@ impl Persist {
         }
     }
 
-    /// Reads what is held of a document, in memory or at rest, after every write that was taken before. `None` if it comes
-    /// as [`Done::Recalled`], for which it is to be [committed](Self::commit), and [hurried](Self::hurry). One at a time.
+    /// Reads what is held of a document, in memory or at rest, after every write that was taken before. `None` if it
+    /// comes as [`Done::Recalled`], for which it is to be [committed](Self::commit), and [hurried](Self::hurry). One at
+    /// a time.
     pub(super) fn recall(&mut self, document: &DocumentId) -> Result<Option<Stored>, StoreError> {
         match &mut self.way {
             Way::Inline(inline) => read(&*inline.store, document).map(Some),

@@ -133,7 +133,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Serves the calls that have waited for a document, if it is in memory, and the commands that have waited for them.
+    /// Serves the calls that have waited for a document, if it is in memory, and the commands that have waited for
+    /// them.
     pub(super) fn serve_waiting(&mut self, document: &DocumentId) {
         if !self.endpoint.is_resident(document) {
             return;

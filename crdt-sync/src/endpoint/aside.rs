@@ -1,20 +1,21 @@
 //! The way out of a conflict that nobody can settle: what is here moves to a document of its own, and the one of its
 //! name begins anew with what the other side holds.
 //!
-//! When is it needed? Two writers have used one id, and both histories have reached others before anybody noticed,
-//! or the logs were cut above where they parted (see [`dispute`](super::dispute)). Then some replicas hold the one history and
-//! some the other. What others wrote since supersedes dots of either, so neither branch can be given another name everywhere. Within
-//! each side all goes on; between the two it does not.
+//! When is it needed? Two writers have used one id, and both histories have reached others before anybody noticed, or
+//! the logs were cut above where they parted (see [`dispute`](super::dispute)). Then some replicas hold the one history
+//! and some the other. What others wrote since supersedes dots of either, so neither branch can be given another name
+//! everywhere. Within each side all goes on; between the two it does not.
 //!
-//! What becomes of it? Nothing is lost: the new document has all that was in it, conflicts and all, and syncs like any other.
-//! Nobody who wrote to the one has written to the other ([`Snapshot::detached`]), or those who go by a disputed id would find
-//! their dots there as well. What of it is to be written to the document that goes on is for people to say, or for an
-//! application that knows its data.
+//! What becomes of it? Nothing is lost: the new document has all that was in it, conflicts and all, and syncs like any
+//! other. Nobody who wrote to the one has written to the other ([`Snapshot::detached`]), or those who go by a disputed
+//! id would find their dots there as well. What of it is to be written to the document that goes on is for people to
+//! say, or for an application that knows its data.
 //!
-//! Whose history takes its place? An empty document conflicts with nobody: the next best neighbour of the same side would
-//! bring the old one back. So until something has come it is exchanged only with those who were seen to differ. Other
-//! offers of it are ignored, and asked for again afterwards; and what is written here meanwhile goes nowhere else. Those who
-//! never come are not waited for longer than [`Config::awaited_ms`](crate::Config::awaited_ms), nor past the end of the process.
+//! Whose history takes its place? An empty document conflicts with nobody: the next best neighbour of the same side
+//! would bring the old one back. So until something has come it is exchanged only with those who were seen to differ.
+//! Other offers of it are ignored, and asked for again afterwards; and what is written here meanwhile goes nowhere
+//! else. Those who never come are not waited for longer than [`Config::awaited_ms`](crate::Config::awaited_ms), nor
+//! past the end of the process.
 //!
 //! Deliberately absent: doing so unasked. Which of two histories goes on is not in the bytes.
 
@@ -75,14 +76,15 @@ pub enum SetAsideError {
 }
 
 impl Endpoint {
-    /// Moves all that is in a document into the one named `aside`, which has nothing in it, and empties it, so that
-    /// it takes over what those hold who were seen to differ, or anybody if nobody was. `differing` are those whom an attempt
-    /// before has seen to ([`SetAsideError::NotRenewed`]).
+    /// Moves all that is in a document into the one named `aside`, which has nothing in it, and empties it, so that it
+    /// takes over what those hold who were seen to differ, or anybody if nobody was. `differing` are those whom an
+    /// attempt before has seen to ([`SetAsideError::NotRenewed`]).
     ///
-    /// For a document that is [irreconcilable](Event::Irreconcilable), or has [diverged](Event::Diverged). Whoever else holds the same
-    /// history is not changed by it: each does so for itself, under a name of its own. Both documents are written, the new one first,
-    /// so a crash leaves all of it in one of them, or in both. Every link ends, to be dialled anew. If none of those who differ has
-    /// come within [`Config::awaited_ms`](crate::Config::awaited_ms), anybody's will do. O(document).
+    /// For a document that is [irreconcilable](Event::Irreconcilable), or has [diverged](Event::Diverged). Whoever else
+    /// holds the same history is not changed by it: each does so for itself, under a name of its own. Both documents
+    /// are written, the new one first, so a crash leaves all of it in one of them, or in both. Every link ends, to be
+    /// dialled anew. If none of those who differ has come within [`Config::awaited_ms`](crate::Config::awaited_ms),
+    /// anybody's will do. O(document).
     ///
     /// # Errors
     /// [`SetAsideError`].
@@ -175,8 +177,8 @@ impl Endpoint {
         self.sessions.contains_key(&link)
     }
 
-    /// Waits no more for what a peer has of a document: nothing, or nothing that can be taken. If there are others to wait
-    /// for, its link ends, to come back without the document; else the document is exchanged with everybody.
+    /// Waits no more for what a peer has of a document: nothing, or nothing that can be taken. If there are others to
+    /// wait for, its link ends, to come back without the document; else the document is exchanged with everybody.
     pub(super) fn no_longer_awaits(&mut self, link: LinkId, index: DocumentIndex) {
         let Some(peer) = self.sessions.get(&link).and_then(Session::peer) else { return };
         let Some(awaited) = self.awaited.get_mut(&index) else { return };

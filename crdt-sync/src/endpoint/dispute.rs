@@ -7,14 +7,14 @@
 //! it has not made.
 //!
 //! What if both begin with the same, counting one in one counter? The first transaction that a process commits to a
-//! document is salted with its incarnation ([`Transaction::salted`](crdt_core::Transaction::salted)). Of two histories of
-//! one id at least one goes on behind the fork with the first transaction of its process, for a copy is opened where it was
-//! made; so their chain hashes differ from there on, whatever is written. Once is enough: under the next id of a process,
-//! and for a document that comes back into memory, the same holds.
+//! document is salted with its incarnation ([`Transaction::salted`](crdt_core::Transaction::salted)). Of two histories
+//! of one id at least one goes on behind the fork with the first transaction of its process, for a copy is opened where
+//! it was made; so their chain hashes differ from there on, whatever is written. Once is enough: under the next id of a
+//! process, and for a document that comes back into memory, the same holds.
 //!
-//! Whose transactions get another name? Those that nobody else holds under the old one, or what third parties hold would
-//! come back under both names. Whoever shows a writer another history has it from the other writer, so the
-//! first yields; two writers who meet tell each other how far theirs have spread.
+//! Whose transactions get another name? Those that nobody else holds under the old one, or what third parties hold
+//! would come back under both names. Whoever shows a writer another history has it from the other writer, so the first
+//! yields; two writers who meet tell each other how far theirs have spread.
 //!
 //! Where have the two histories parted? Both ends tell each other what their logs know of the id (*trails*), and the
 //! store, which keeps more than memory does, is looked through for the last state at which both still agree.
@@ -22,11 +22,12 @@
 //! opened where it was made. If not, they may have agreed for longer than can be seen; what was common then counts
 //! twice rather than not at all.
 //!
-//! A document in which nobody remembers that is left as it is, under the old id, and every peer that shows more of it is
-//! refused, as if the id were still our own: taken in, theirs would cover ours. It can be [set aside](Endpoint::set_aside).
+//! A document in which nobody remembers that is left as it is, under the old id, and every peer that shows more of it
+//! is refused, as if the id were still our own: taken in, theirs would cover ours. It can be [set
+//! aside](Endpoint::set_aside).
 //!
-//! What is not settled when a process ends must be settled by the next: the store keeps which ids were left because others
-//! used them, and in which documents that is settled ([`Output::Settled`]).
+//! What is not settled when a process ends must be settled by the next: the store keeps which ids were left because
+//! others used them, and in which documents that is settled ([`Output::Settled`]).
 //!
 //! What was written since goes by another id ([`Snapshot::reissued`]), and every link ends: whatever peers were known
 //! to have, they were known to have by other names.
@@ -220,8 +221,8 @@ impl Endpoint {
         }
     }
 
-    /// A peer has sent something. What it brings under a disputed id under which nothing was written here is the other's, and the
-    /// store must know that when the document is opened again.
+    /// A peer has sent something. What it brings under a disputed id under which nothing was written here is the
+    /// other's, and the store must know that when the document is opened again.
     pub(super) fn settle_received(&mut self, index: DocumentIndex) {
         for disputed in self.disputed_ids.clone() {
             let is_here = self.documents.at(index).is_some_and(|open| open.counter(disputed) > 0);
@@ -287,8 +288,8 @@ impl Endpoint {
         std::iter::once(self.replica).chain(unsettled.map(|(_, former)| *former))
     }
 
-    /// Finds a claim of transactions that we have never made, under an id of ours that we have left and which is not settled
-    /// yet. Those under our present id are refused by the document itself.
+    /// Finds a claim of transactions that we have never made, under an id of ours that we have left and which is not
+    /// settled yet. Those under our present id are refused by the document itself.
     pub(super) fn unsettled_claim(
         &self,
         index: DocumentIndex,
@@ -365,8 +366,8 @@ impl Endpoint {
             }
             return Ok(());
         }
-        // One at a time. What another peer knows comes again: when this is settled every link ends, and if it cannot be,
-        // those that were not heard.
+        // One at a time. What another peer knows comes again: when this is settled every link ends, and if it cannot
+        // be, those that were not heard.
         match self.disputed.entry(index) {
             Entry::Vacant(vacant) => {
                 vacant.insert(Dispute { rival, others: Vec::new() });

@@ -368,7 +368,8 @@ impl Endpoint {
         }
     }
 
-    /// Tells whether one of the two ends of a link may be a writer of an id, who can give way. Of the peer its Trail says it.
+    /// Tells whether one of the two ends of a link may be a writer of an id, who can give way. Of the peer its Trail
+    /// says it.
     fn has_writer(&self, link: LinkId, index: DocumentIndex, replica: ReplicaId) -> bool {
         let peer = self.sessions.get(&link).and_then(Session::peer);
         self.own_ids(index).any(|own| own == replica) || peer.is_some_and(|peer| peer.goes_or_went_by(replica))

@@ -121,7 +121,8 @@ impl OpenDocument {
         self.written = written.into_iter().filter(|written| written.replica != replica).collect();
     }
 
-    /// Returns what we know of what was written here under an id; `None` if it is not ours, or if it is settled what of it is.
+    /// Returns what we know of what was written here under an id; `None` if it is not ours, or if it is settled what of
+    /// it is.
     pub(crate) fn authorship(&self, replica: ReplicaId) -> Option<Authorship> {
         let is_present = || self.document().is_some_and(|document| document.replica() == replica);
         let written = self.written(replica).map(|written| written.authorship);
@@ -246,8 +247,8 @@ impl OpenDocument {
         Some(transacted)
     }
 
-    /// Merges the whole state of a peer, which came in so many bytes. `Ok(None)` if all of it was here already, or nothing
-    /// is here.
+    /// Merges the whole state of a peer, which came in so many bytes. `Ok(None)` if all of it was here already, or
+    /// nothing is here.
     pub(crate) fn merge(&mut self, snapshot: &Snapshot, bytes: usize) -> Result<Option<Taken>, MergeError> {
         let Some(resident) = self.resident_mut() else { return Ok(None) };
         let taken = resident.merge(snapshot, bytes)?;

@@ -62,8 +62,8 @@ impl Endpoint {
         self.documents.index(id).is_none_or(|index| self.wake_index(index))
     }
 
-    /// Takes in what the store holds of a document at rest: the answer to an [`Output::Load`](crate::Output::Load), or without
-    /// one. What has waited for it goes on.
+    /// Takes in what the store holds of a document at rest: the answer to an [`Output::Load`](crate::Output::Load), or
+    /// without one. What has waited for it goes on.
     ///
     /// If the document is not at rest, or not known, nothing happens. If the store fails, or holds nothing of that
     /// name, say nothing and stop the endpoint, as for [`Output::Persist`](crate::Output::Persist).

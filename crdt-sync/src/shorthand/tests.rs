@@ -301,8 +301,8 @@ fn names_ascend_by_what_they_stand_for_and_have_a_limit() {
     }
 }
 
-/// How long the frame of one small write is, of a replica that has made some hundred transactions and sends each. What takes
-/// it up, for the set: kind and handle 2, form 1, name 1, index and counter 1 + 2, root map 1, key 3, set 1,
+/// How long the frame of one small write is, of a replica that has made some hundred transactions and sends each. What
+/// takes it up, for the set: kind and handle 2, form 1, name 1, index and counter 1 + 2, root map 1, key 3, set 1,
 /// element 1 + 12, its dots 1. Fewer are welcome; more need a reason.
 #[test]
 fn a_write_of_one_entry_is_a_frame_of_some_thirty_bytes() {

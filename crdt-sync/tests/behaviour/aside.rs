@@ -190,8 +190,8 @@ fn what_was_set_aside_counts_as_waiting_until_it_is_durable() {
     assert_eq!(network.nodes[0].endpoint.requested_bytes(), 0);
 }
 
-/// Found in a review: an empty document conflicts with nobody, and the neighbour of the same side brought the old history
-/// back.
+/// Found in a review: an empty document conflicts with nobody, and the neighbour of the same side brought the old
+/// history back.
 #[test]
 fn a_neighbour_of_the_same_side_does_not_bring_back_what_was_set_aside() {
     let (mut network, _) = both_have_spread();
@@ -238,8 +238,8 @@ fn who_waits_for_somebody_who_has_nothing_takes_what_comes() {
     assert_eq!((held(&network, 0, "d"), held(&network, 2, "d")), (all.clone(), all));
 }
 
-/// Found in a review: of two who were waited for the one had given way as well, and later relayed the old history over a link
-/// that had been up since.
+/// Found in a review: of two who were waited for the one had given way as well, and later relayed the old history over
+/// a link that had been up since.
 #[test]
 fn who_has_given_way_as_well_brings_nothing_while_there_is_another() {
     let (mut network, _) = both_have_spread();
@@ -341,8 +341,8 @@ fn a_dispute_that_is_answered_too_late_changes_nothing() {
     }
 }
 
-/// Found in a review: what had come under an id that was left was taken for our own after a restart, and who went on to write under
-/// it was refused, for good if the logs were short.
+/// Found in a review: what had come under an id that was left was taken for our own after a restart, and who went on to
+/// write under it was refused, for good if the logs were short.
 #[test]
 fn what_others_wrote_under_an_id_that_was_left_is_theirs_after_a_restart() {
     for log_bytes_max in [Config::default().log_bytes_max, 0] {

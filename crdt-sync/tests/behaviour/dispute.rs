@@ -122,8 +122,8 @@ fn of_two_live_processes_with_one_id_one_yields_and_both_keep_what_they_wrote() 
     assert!(network.nodes.iter().any(|node| node.closes.iter().filter(is_renewed).count() > 0));
 }
 
-/// Found in a review: who had settled the id, and had gone by it, was taken for a writer who is still to give way. So the
-/// document did not sync with a third life.
+/// Found in a review: who had settled the id, and had gone by it, was taken for a writer who is still to give way. So
+/// the document did not sync with a third life.
 #[test]
 fn three_lives_that_meet_in_turn_keep_what_each_has_written() {
     for (first, then) in [(0, 1), (0, 2), (1, 2), (1, 0), (2, 0), (2, 1)] {
@@ -181,8 +181,8 @@ fn a_second_life_that_is_refused_by_a_server_is_told_of_the_first_and_both_keep_
     assert_all_hold(&network, &elements(&["common", "one", "other"]));
 }
 
-/// Found by thinking: what both lives did first was the same to the byte, so it had one chain hash, and was taken for one
-/// transaction.
+/// Found by thinking: what both lives did first was the same to the byte, so it had one chain hash, and was taken for
+/// one transaction.
 #[test]
 fn two_lives_that_begin_with_the_same_are_both_counted() {
     let add = |network: &mut Network, node: usize| network.write(node, "d", |tx| tx.counter("n").add(1).unwrap());
@@ -301,8 +301,8 @@ fn twins_that_have_written_more_than_a_trail_can_tell_keep_it_all_and_count_it_o
     assert_all_hold(&network, &written);
 }
 
-/// Found on real sockets: of two ends, the one that had not offered yet could not be told, and the other one took it for
-/// the one to settle.
+/// Found on real sockets: of two ends, the one that had not offered yet could not be told, and the other one took it
+/// for the one to settle.
 #[test]
 fn who_ends_a_document_before_it_was_offered_is_told_all_the_same() {
     for slow in 0..2 {
@@ -327,7 +327,8 @@ fn who_ends_a_document_before_it_was_offered_is_told_all_the_same() {
     }
 }
 
-/// Two lives whose logs do not reach back to where they part; the second has met a replica (0) that knows the first (1).
+/// Two lives whose logs do not reach back to where they part; the second has met a replica (0) that knows the first
+/// (1).
 pub(crate) fn nobody_remembers() -> (Network, usize) {
     let mut network = Network::with_config(2, || {
         let mut config = Config::default();
@@ -359,7 +360,8 @@ fn a_conflict_that_nobody_remembers_the_cause_of_stays_reported_and_harms_nothin
     assert!(network.nodes[restored].events.iter().filter(is_conflict).count() > 0);
 }
 
-/// Found in a review: a peer could have it told as often as it liked, and of documents that had ended for something else.
+/// Found in a review: a peer could have it told as often as it liked, and of documents that had ended for something
+/// else.
 #[test]
 fn that_nobody_is_a_writer_is_told_once_and_of_the_conflict_alone() {
     let mut network = Network::new(2);

@@ -17,9 +17,9 @@ fn draw(state: &mut u64, bound: usize) -> usize {
     ((bits ^ bits >> 31) % bound as u64) as usize
 }
 
-/// A history of two replicas; then one is copied, both lives go on, and they meet the other replica or each
-/// other in any order. Until the copy has met somebody, nobody meets both. In every other story all that is written is the
-/// same: one more is counted.
+/// A history of two replicas; then one is copied, both lives go on, and they meet the other replica or each other in
+/// any order. Until the copy has met somebody, nobody meets both. In every other story all that is written is the same:
+/// one more is counted.
 #[test]
 fn whoever_meets_first_nothing_of_either_life_is_lost() {
     let mut compared = 0;
@@ -85,9 +85,10 @@ fn whoever_meets_first_nothing_of_either_life_is_lost() {
     assert!(compared > 1_900, "nearly every story has something to compare: {compared}");
 }
 
-/// Three or four lives of one id and one who knows them, in any order. Where two of the lives have both told others before
-/// anybody noticed, it may be that it cannot be settled; then that is said, and what each has written is somewhere. What was
-/// common to two of them counts twice where nobody sees any more that it was: a coalesced delta has no marks within.
+/// Three or four lives of one id and one who knows them, in any order. Where two of the lives have both told others
+/// before anybody noticed, it may be that it cannot be settled; then that is said, and what each has written is
+/// somewhere. What was common to two of them counts twice where nobody sees any more that it was: a coalesced delta has
+/// no marks within.
 #[test]
 fn however_many_lives_there_are_nothing_is_lost_and_what_does_not_come_together_is_told() {
     let (mut together, mut twice) = (0, 0);
@@ -220,8 +221,8 @@ impl Story {
     }
 }
 
-/// They cannot sync, or their logs were too short to show that they must not. In the end all hold the same, and every write
-/// is in one of the documents.
+/// They cannot sync, or their logs were too short to show that they must not. In the end all hold the same, and every
+/// write is in one of the documents.
 #[test]
 fn whatever_has_spread_where_all_go_on_and_every_write_is_somewhere() {
     let mut set = 0;

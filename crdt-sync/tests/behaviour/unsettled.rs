@@ -1,4 +1,5 @@
-//! One id, two writers, and not settled yet: another id is there, and whose transactions are whose is still to be found out.
+//! One id, two writers, and not settled yet: another id is there, and whose transactions are whose is still to be found
+//! out.
 
 use std::collections::BTreeSet;
 
@@ -80,7 +81,8 @@ fn what_others_were_sent_before_it_was_settled_keeps_its_name() {
     }
 }
 
-/// Found by reading: offers were looked at for transactions under an id that we had left, and what came after them was not.
+/// Found by reading: offers were looked at for transactions under an id that we had left, and what came after them was
+/// not.
 #[test]
 fn what_comes_under_an_unsettled_id_is_not_taken_in_over_our_own() {
     let mut network = Network::new(1);

@@ -1,9 +1,9 @@
 //! A replica on disk in a process of its own, for tests that kill it, race it and copy what it leaves.
 //!
-//! `replica FOLDER` opens the folder and obeys lines on standard input: `listen`, `connect URL`, `dispute URL` (connect, and
-//! wait until the document turns out not to sync),
-//! `write COUNT PREFIX`, `hold COUNT [DOCUMENT]` (wait until there are so many elements), `add`, `sum COUNT` (wait until so many are
-//! counted), `aside NAME` (set the document aside), `id`, `state`, `quit`. `replica FOLDER
+//! `replica FOLDER` opens the folder and obeys lines on standard input: `listen`, `connect URL`, `dispute URL`
+//! (connect, and wait until the document turns out not to sync), `write COUNT PREFIX`, `hold COUNT [DOCUMENT]` (wait
+//! until there are so many elements), `add`, `sum COUNT` (wait until so many are counted), `aside NAME` (set the
+//! document aside), `id`, `state`, `quit`. `replica FOLDER
 //! --write PREFIX` writes at once until it is killed, and with `--connect URL` syncs meanwhile. `replica FOLDER
 //! --steps PREFIX` does without threads what is to be killed at each system call: it opens the store and commits eight
 //! times. Every answer is a line on standard output; what is `acked` there is durable.

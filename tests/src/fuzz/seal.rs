@@ -60,7 +60,8 @@ pub(crate) fn rechain(delta: &mut [u8], receiver: &Frontier) {
     overwrite(delta, receiver, Read::of_delta(delta));
 }
 
-/// Does the same in the frame of a delta, behind its handle. Who a number stands for is guessed: anybody who stands there.
+/// Does the same in the frame of a delta, behind its handle. Who a number stands for is guessed: anybody who stands
+/// there.
 fn rechain_frame(delta: &mut [u8], receiver: &Frontier) {
     overwrite(delta, receiver, Read::of_frame(delta));
 }

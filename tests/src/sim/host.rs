@@ -68,8 +68,8 @@ pub enum Effect {
 }
 
 impl Host {
-    /// Starts a replica on a store, with every document that the store holds. `who` is its id, and a number that no other
-    /// process has.
+    /// Starts a replica on a store, with every document that the store holds. `who` is its id, and a number that no
+    /// other process has.
     ///
     /// # Errors
     /// [`OpenError`] if the store holds what cannot be opened.
@@ -129,7 +129,8 @@ impl Host {
                 self.lease.note_head(document.as_str(), &head).expect("memory takes everything");
                 Effect::Rested { document, head }
             }
-            // Copies know what they are, and have ids of their own; a conflict is reported as an event, and judged by that.
+            // Copies know what they are, and have ids of their own; a conflict is reported as an event, and judged by
+            // that.
             Output::Renew | Output::Disputed { .. } | Output::Settled { .. } => return self.poll(),
             Output::Transmit { link, bytes } => Effect::Transmit { link, bytes },
             Output::Close { link, reason, .. } => Effect::Close { link, reason },

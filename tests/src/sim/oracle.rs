@@ -204,9 +204,9 @@ impl Oracle {
         let truth = &self.truths[number];
         let Ok(events) = truth.events(&document.version()) else { return Ok(()) };
         if !truth.model.is_closed(events) {
-            // Behind a message that was dropped comes what builds on it. Where it names nothing that is missing it is taken
-            // (Invariant 2), and what it means is settled when the rest is there: a counter's owner, say, takes out
-            // what somebody else has reset, and that reset is still to come.
+            // Behind a message that was dropped comes what builds on it. Where it names nothing that is missing it is
+            // taken (Invariant 2), and what it means is settled when the rest is there: a counter's owner, say, takes
+            // out what somebody else has reset, and that reset is still to come.
             let detail = format!("{:?} lacks some of its past, and no message was dropped", document.version());
             return if self.is_tampered { Ok(()) } else { broken(Check::Model, detail) };
         }

@@ -54,7 +54,8 @@ impl SetReplica for Set {
     }
 
     fn copy(&mut self, replica: u64) -> Self {
-        // The writer of a set cannot be changed by its API, and merging into an empty one takes removals times elements.
+        // The writer of a set cannot be changed by its API, and merging into an empty one takes removals times
+        // elements.
         let mut parts: Parts = from_bytes(&to_bytes(&self.set));
         parts.actor = node(replica);
         Self { set: from_bytes(&to_bytes(&parts)), others: None }

@@ -1,7 +1,8 @@
 //! W1: two replicas of an add-wins set of n elements each, half of them in common, meet by their states.
 //!
-//! The one that merges has grown by its own writes, anew for each run, and lies in memory as those left it. A copy would
-//! not do: cloning an ordered tree lays it out in key order, which no replica finds itself in that has been written to.
+//! The one that merges has grown by its own writes, anew for each run, and lies in memory as those left it. A copy
+//! would not do: cloning an ordered tree lays it out in key order, which no replica finds itself in that has been
+//! written to.
 
 use std::collections::HashSet;
 

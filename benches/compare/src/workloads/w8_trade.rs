@@ -1,7 +1,7 @@
 //! W8: the rows of a trade file, each added to its cart on one of three replicas, exchanged every hundred rows.
 //!
-//! The file is given by `--data`: CSV with the columns `invoice`, `stock_code` and `quantity`, found by name. A row adds
-//! its quantity (negative ones are returns) to the stock code in the cart of its invoice.
+//! The file is given by `--data`: CSV with the columns `invoice`, `stock_code` and `quantity`, found by name. A row
+//! adds its quantity (negative ones are returns) to the stock code in the cart of its invoice.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -2,8 +2,8 @@
 //! time to open a replica against reading its file, bytes on disk, and memory with most documents at rest.
 //!
 //! How is a figure from a busy machine worth anything? What is compared runs in turns, a round of each after a round of
-//! each, so that a slow minute hits all of them; the median of the rounds is told with the least and the greatest. And no
-//! time counts before its result was checked: stores are opened again and must hold exactly what was acknowledged.
+//! each, so that a slow minute hits all of them; the median of the rounds is told with the least and the greatest. And
+//! no time counts before its result was checked: stores are opened again and must hold exactly what was acknowledged.
 //!
 //! ```sh
 //! cargo run --release -p crdt-benches --bin durable [-- --quick] [--json FILE] [--dir DIR]

@@ -1,7 +1,7 @@
 //! Memory with many documents of which few are in use, each case in a process of its own.
 //!
-//! A process tells what the system says of it: what it holds now (`VmRSS`) and the most it ever held (`VmHWM`). So the rows
-//! differ in nothing but how many documents they keep, and none inherits the free memory of another.
+//! A process tells what the system says of it: what it holds now (`VmRSS`) and the most it ever held (`VmHWM`). So the
+//! rows differ in nothing but how many documents they keep, and none inherits the free memory of another.
 
 use std::fs;
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! How long it takes to open a replica, against reading its file, and how many bytes an entry has on disk.
 //!
 //! Four openings, in turns: after a close, where nothing of the content is read; the same, and then every document is
-//! read; after a kill, where documents that were in memory are read to see where they stand; and the plain reading of the file.
-//! Every opening must know all documents, and every document that is read must have all its entries. The file is
-//! in the memory of the system all along: these are times of the program, not of the disk.
+//! read; after a kill, where documents that were in memory are read to see where they stand; and the plain reading of
+//! the file. Every opening must know all documents, and every document that is read must have all its entries. The file
+//! is in the memory of the system all along: these are times of the program, not of the disk.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -152,8 +152,8 @@ impl Filled {
     }
 }
 
-/// Times an opening in a runtime of its own, which ends when the last task has: a million entries that are still being freed
-/// would be in the way of the next.
+/// Times an opening in a runtime of its own, which ends when the last task has: a million entries that are still being
+/// freed would be in the way of the next.
 fn open_alone(filled: &Filled, loads: u64) -> Result<[f64; 2], Failed> {
     runtime()?.block_on(filled.time_opening(loads))
 }

@@ -8,8 +8,8 @@ pub(crate) struct Plan {
     pub(crate) is_quick: bool,
     /// How often each row is measured.
     pub(crate) rounds: usize,
-    /// The same for the rows of writers. Many short rounds, because a virtual disk may sync twenty times as fast for some
-    /// seconds as before and after: what is compared has to lie close together.
+    /// The same for the rows of writers. Many short rounds, because a virtual disk may sync twenty times as fast for
+    /// some seconds as before and after: what is compared has to lie close together.
     pub(crate) writer_rounds: usize,
     /// How long the writers of a row write in one round, and how long the disk is synced.
     pub(crate) window: Duration,

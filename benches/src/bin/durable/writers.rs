@@ -1,4 +1,5 @@
-//! Durable transactions a second, with 1, 8 and 64 tasks that write to one replica, each waiting for its own transaction.
+//! Durable transactions a second, with 1, 8 and 64 tasks that write to one replica, each waiting for its own
+//! transaction.
 //!
 //! A transaction adds to a counter and sets a register, some hundred bytes. When all rounds are over, every store is
 //! verified, and opened again: each counter must be the number of transactions that were acknowledged for it.

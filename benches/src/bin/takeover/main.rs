@@ -1,9 +1,10 @@
-//! How fast a fresh peer takes over a document, through real WebSockets on loopback, against bare tokio-tungstenite that
-//! carries the same messages; and what the core alone takes for its part of it.
+//! How fast a fresh peer takes over a document, through real WebSockets on loopback, against bare tokio-tungstenite
+//! that carries the same messages; and what the core alone takes for its part of it.
 //!
-//! What would be a fair limit? The same messages, of the same lengths, in the same order, over the same kind of socket with the
-//! same buffers, on the same runtime, made beforehand and thrown away on arrival. What is compared runs in turns, a round of each
-//! after a round of each. A round counts only if the fresh peer ends with the digest of the other.
+//! What would be a fair limit? The same messages, of the same lengths, in the same order, over the same kind of socket
+//! with the same buffers, on the same runtime, made beforehand and thrown away on arrival. What is compared runs in
+//! turns, a round of each after a round of each. A round counts only if the fresh peer ends with the digest of the
+//! other.
 //!
 //! ```sh
 //! cargo run --release -p crdt-benches --bin takeover [-- --quick] [--json FILE] [--entries N] [--only WHAT]

@@ -65,8 +65,8 @@ fn incarnation(options: &Options) -> u64 {
     options.seed.map_or_else(rand::random, |seed| StdRng::seed_from_u64(seed).random())
 }
 
-/// Makes an endpoint that knows everything that the store holds. Returns how many documents had to be loaded for it: those
-/// whose heads are not noted. They may rest again at once, and are noted then.
+/// Makes an endpoint that knows everything that the store holds. Returns how many documents had to be loaded for it:
+/// those whose heads are not noted. They may rest again at once, and are noted then.
 fn open_documents(
     store: &mut (impl Store + ?Sized),
     incarnation: u64,

@@ -6,8 +6,8 @@
 //! a later ticket stands for all before it, a document is named once, only so many are loaded at a time, and what an
 //! identity conflict needs is asked for one by one.
 //!
-//! Who hears first that the store has failed? The driver, which says why, and only then the callers. So requests stay in
-//! here until they are served: the thread, as it fails or panics, drops none, and the driver drops the queue last.
+//! Who hears first that the store has failed? The driver, which says why, and only then the callers. So requests stay
+//! in here until they are served: the thread, as it fails or panics, drops none, and the driver drops the queue last.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

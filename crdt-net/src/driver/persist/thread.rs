@@ -128,9 +128,9 @@ impl StorageThread {
         }
         let durable_next = &mut self.durable_next;
         let news = self.queue.news(|news| {
-            // What was loaded comes before what has become durable since: its document may have come into memory by another
-            // way meanwhile, and must not leave it, all durable, before this is heard. What is durable comes next,
-            // however much is loaded.
+            // What was loaded comes before what has become durable since: its document may have come into memory by
+            // another way meanwhile, and must not leave it, all durable, before this is heard. What is durable comes
+            // next, however much is loaded.
             if !news.loaded.is_empty() {
                 *durable_next = news.durable.take();
                 Some(Ok(Done::Loaded(std::mem::take(&mut news.loaded))))
@@ -262,8 +262,8 @@ impl Keeper {
     /// Stages the jobs in order, syncs once, and only then says so.
     ///
     /// What was loaded is told at once: nobody writes to a document at rest, so all that is read of it was durable
-    /// before. Notes of heads need no sync of their own: one that is lost costs a load. What is recalled may not be durable
-    /// yet; what is made of it is a write behind all that is in it.
+    /// before. Notes of heads need no sync of their own: one that is lost costs a load. What is recalled may not be
+    /// durable yet; what is made of it is a write behind all that is in it.
     fn carry_out(&mut self, group: Vec<Job>, queue: &Queue) -> Result<(), StoreError> {
         let mut done = StorageStatus::default();
         let (mut durable, mut due) = (None, BTreeSet::new());
