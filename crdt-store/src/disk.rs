@@ -156,9 +156,8 @@ impl DiskStore {
             return Err(DiskOpenError::Damaged("the file is empty".to_owned()));
         }
         let place = Place { file: FileMark::of(&file)?, machine };
-        Rows::expect_format(Overlay::new(file.try_clone()?)?, options.limits())?;
         let backend = FileBackend::new(file).map_err(Fault::from)?;
-        let mut rows = Rows::open(backend, options.limits())?;
+        let mut rows = Rows::open(Overlay::holding(backend)?, options.limits())?;
         check_owner(options, rows.identity())?;
         let settled = folder.settle_identity(&mut rows, options.continuity, place)?;
         let identity = Identity::of(rows.identity(), settled);
@@ -177,7 +176,7 @@ impl DiskStore {
         let rows = if backend.len()? == 0 {
             Rows::create(backend, options.limits(), fresh_identity(&options)?)?
         } else {
-            Rows::open(backend, options.limits())?
+            Rows::open(Overlay::holding(backend)?, options.limits())?
         };
         check_owner(&options, rows.identity())?;
         let identity = Identity::of(rows.identity(), Settled::default());

@@ -86,11 +86,6 @@ impl Base {
         }
     }
 
-    /// Drops the database as a kill would: nothing is written any more.
-    pub(super) fn leave(self) {
-        self.has_failed.store(true, Ordering::Release);
-    }
-
     /// Ends the store: nothing is written any more.
     pub(super) fn fail(&self, fault: &Fault) {
         if !self.has_failed.swap(true, Ordering::AcqRel) {

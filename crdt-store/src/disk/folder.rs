@@ -18,6 +18,7 @@ use super::fault::Fault;
 use super::files::{self, FileMark};
 use super::identity::{self, Settled};
 use super::lock::{Attempt, Lock};
+use super::overlay::Overlay;
 use super::row::{IdentityRow, Seal};
 use super::rows::Rows;
 use super::verify::{self, Verified};
@@ -92,7 +93,7 @@ impl Folder {
         let (verified, _) = verify::file(&self.temporary())?;
         let file = files::private().open(self.temporary())?;
         let backend = FileBackend::new(file.try_clone()?).map_err(Fault::from)?;
-        let mut rows = Rows::open(backend, DiskOptions::default().limits())?;
+        let mut rows = Rows::open(Overlay::holding(backend)?, DiskOptions::default().limits())?;
         // It is marked already, unless somebody took the file of a store for a backup.
         rows.set_identity(IdentityRow { is_backup: true, ..rows.identity().clone() })?;
         rows.close()?;
