@@ -171,3 +171,18 @@ fn what_is_held_reads_as_if_it_were_on_the_disk_and_comes_there() {
         assert!(disk.bytes() == model.bytes() && disk.done() == model.done(), "seed {seed}");
     }
 }
+
+/// redb would close with a commit, and in books that are damaged panic on the way, and once more while that unwinds.
+#[test]
+fn a_store_that_has_failed_is_dropped_without_a_look_at_its_books() {
+    // No page is in memory when the store is dropped.
+    let options = DiskOptions { cache_bytes: 0, ..DiskOptions::default() };
+    for image in images() {
+        let disk = Recorder::holding(image);
+        let store = DiskStore::open_on(disk.clone(), options.clone()).expect("opens");
+        store.rows.fail(Fault::damaged("a test says so"));
+        let before = (disk.reads(), disk.done());
+        drop(store);
+        assert!((disk.reads(), disk.done()) == before, "{} and then {}", before.0, disk.reads());
+    }
+}
