@@ -50,7 +50,7 @@ pub use self::verify::Verified;
 use self::fault::Fault;
 use self::files::FileMark;
 use self::folder::{Folder, STORE_FILE, fresh_identity};
-use self::identity::Settled;
+use self::identity::Continued;
 use self::overlay::Overlay;
 use self::row::IdentityRow;
 use self::rows::{Limits, Rows};
@@ -159,8 +159,8 @@ impl DiskStore {
         let backend = FileBackend::new(file).map_err(Fault::from)?;
         let mut rows = Rows::open(Overlay::holding(backend)?, options.limits())?;
         check_owner(options, rows.identity())?;
-        let settled = folder.settle_identity(&mut rows, options.continuity, place)?;
-        let identity = Identity::of(rows.identity(), settled);
+        let continued = folder.settle_identity(&mut rows, options.continuity, place)?;
+        let identity = Identity::of(rows.identity(), continued);
         info!(replica = %identity.replica, folder = %path.display(), "opened the store");
         Ok(Self { rows, identity, folder: Some(folder) })
     }
@@ -179,7 +179,7 @@ impl DiskStore {
             Rows::open(Overlay::holding(backend)?, options.limits())?
         };
         check_owner(&options, rows.identity())?;
-        let identity = Identity::of(rows.identity(), Settled::default());
+        let identity = Identity::of(rows.identity(), Continued::Proven);
         Ok(Self { rows, identity, folder: None })
     }
 
@@ -291,8 +291,8 @@ impl Store for DiskStore {
         row.former.push(left);
         row.disputed.push(left);
         self.rows.set_identity(row).map_err(Fault::into_store_error)?;
-        let Identity { renewed, vouched, .. } = self.identity;
-        self.identity = Identity::of(self.rows.identity(), Settled { renewed, vouched });
+        let IdentityRow { replica, former, .. } = self.rows.identity().clone();
+        self.identity = Identity { replica, former, ..self.identity };
         info!(%replica, "the store goes by another id");
         Ok(())
     }
@@ -340,8 +340,12 @@ impl Store for DiskStore {
 }
 
 impl Identity {
-    fn of(row: &IdentityRow, settled: Settled) -> Self {
-        let Settled { renewed, vouched } = settled;
+    fn of(row: &IdentityRow, continued: Continued) -> Self {
+        let (renewed, vouched) = match continued {
+            Continued::Proven => (None, None),
+            Continued::Vouched(doubt) => (None, Some(doubt)),
+            Continued::Renewed(renewal) => (Some(renewal), None),
+        };
         Self { replica: row.replica, former: row.former.clone(), renewed, vouched }
     }
 }

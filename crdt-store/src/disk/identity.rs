@@ -72,11 +72,15 @@ impl fmt::Display for Renewal {
     }
 }
 
-/// What became of the id on an opening.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Settled {
-    pub(super) renewed: Option<Renewal>,
-    pub(super) vouched: Option<Renewal>,
+/// How the id of a store goes on from one opening to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Continued {
+    /// Nothing speaks against it.
+    Proven,
+    /// It is kept, whatever spoke against it.
+    Vouched(Renewal),
+    /// Another takes its place.
+    Renewed(Renewal),
 }
 
 /// Finds what speaks against keeping the id.
