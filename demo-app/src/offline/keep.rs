@@ -81,7 +81,7 @@ pub enum Moved {
         /// What spoke against it.
         although: String,
     },
-    /// It cannot be kept: the folder is certainly not the one that wrote last under that id.
+    /// It cannot be kept: what the folder holds comes from a backup, or is not what was written last beside its witness.
     Renewed {
         /// Under which id the folder goes on.
         replica: ReplicaId,

@@ -82,7 +82,7 @@ fn an_earlier_copy_takes_another_identity_whatever_is_said() {
     put_back();
     let moved = cart_in(&data, "moved --json").ended(1).json();
     assert_eq!((&moved["identity"], &moved["former"]), (&json!("renewed"), &id));
-    assert_eq!(moved["because"], "the store is an earlier copy of itself");
+    assert_eq!(moved["because"], "the store is none that its witness knows");
     assert_eq!(moved["replica"], replica(&data));
     assert_ne!(moved["replica"], id);
     assert_eq!(cart_in(&data, "show --json").ended(0).json()["items"], json!({"apple": 2}));
@@ -90,7 +90,10 @@ fn an_earlier_copy_takes_another_identity_whatever_is_said() {
     put_back();
     let said = cart_in(&data, "moved").ended(1).stdout;
     let id = id.as_str().expect("an id");
-    assert!(said.contains(&format!("the identity {id} cannot be kept, because the store is an earlier")), "{said}");
+    assert!(
+        said.contains(&format!("the identity {id} cannot be kept, because the store is none that its witness knows")),
+        "{said}"
+    );
     assert!(said.contains("this replica goes on as "), "{said}");
 }
 
