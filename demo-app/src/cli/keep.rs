@@ -94,9 +94,7 @@ impl MovedArgs {
 fn show_moved(ui: &mut Ui, moved: &Moved) {
     match moved {
         Moved::Proven { replica } => {
-            ui.line(format_args!(
-                "this replica is {replica}; there was nothing to vouch for, the folder is where it was"
-            ));
+            ui.line(format_args!("this replica is {replica}; the identity is proven, there was nothing to vouch for"));
         }
         Moved::Vouched { replica, although } => {
             ui.line(format_args!("this replica stays {replica}: you vouch for it, although {although}"));

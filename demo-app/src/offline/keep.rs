@@ -69,7 +69,8 @@ pub fn restore(file: &Path, folder: &Path) -> Result<Checked, FolderError> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "identity", rename_all = "lowercase")]
 pub enum Moved {
-    /// It is proven: the folder is where it was.
+    /// It is proven, so there was nothing to vouch for: the folder was moved within a file system or not at all, or another
+    /// command has opened it since the move.
     Proven {
         /// Under which id the folder goes on.
         replica: ReplicaId,
