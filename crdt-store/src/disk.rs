@@ -50,7 +50,7 @@ pub use self::verify::Verified;
 use self::fault::Fault;
 use self::files::FileMark;
 use self::folder::{Folder, STORE_FILE, fresh_identity};
-use self::identity::Settled;
+use self::identity::Continued;
 use self::overlay::Overlay;
 use self::row::IdentityRow;
 use self::rows::{Limits, Rows};
@@ -156,12 +156,11 @@ impl DiskStore {
             return Err(DiskOpenError::Damaged("the file is empty".to_owned()));
         }
         let place = Place { file: FileMark::of(&file)?, machine };
-        Rows::expect_format(Overlay::new(file.try_clone()?)?, options.limits())?;
         let backend = FileBackend::new(file).map_err(Fault::from)?;
-        let mut rows = Rows::open(backend, options.limits())?;
+        let mut rows = Rows::open(Overlay::holding(backend)?, options.limits())?;
         check_owner(options, rows.identity())?;
-        let settled = folder.settle_identity(&mut rows, options.continuity, place)?;
-        let identity = Identity::of(rows.identity(), settled);
+        let continued = folder.settle_identity(&mut rows, options.continuity, place)?;
+        let identity = Identity::of(rows.identity(), continued);
         info!(replica = %identity.replica, folder = %path.display(), "opened the store");
         Ok(Self { rows, identity, folder: Some(folder) })
     }
@@ -177,10 +176,10 @@ impl DiskStore {
         let rows = if backend.len()? == 0 {
             Rows::create(backend, options.limits(), fresh_identity(&options)?)?
         } else {
-            Rows::open(backend, options.limits())?
+            Rows::open(Overlay::holding(backend)?, options.limits())?
         };
         check_owner(&options, rows.identity())?;
-        let identity = Identity::of(rows.identity(), Settled::default());
+        let identity = Identity::of(rows.identity(), Continued::Proven);
         Ok(Self { rows, identity, folder: None })
     }
 
@@ -292,8 +291,8 @@ impl Store for DiskStore {
         row.former.push(left);
         row.disputed.push(left);
         self.rows.set_identity(row).map_err(Fault::into_store_error)?;
-        let Identity { renewed, vouched, .. } = self.identity;
-        self.identity = Identity::of(self.rows.identity(), Settled { renewed, vouched });
+        let IdentityRow { replica, former, .. } = self.rows.identity().clone();
+        self.identity = Identity { replica, former, ..self.identity };
         info!(%replica, "the store goes by another id");
         Ok(())
     }
@@ -341,8 +340,12 @@ impl Store for DiskStore {
 }
 
 impl Identity {
-    fn of(row: &IdentityRow, settled: Settled) -> Self {
-        let Settled { renewed, vouched } = settled;
+    fn of(row: &IdentityRow, continued: Continued) -> Self {
+        let (renewed, vouched) = match continued {
+            Continued::Proven => (None, None),
+            Continued::Vouched(doubt) => (None, Some(doubt)),
+            Continued::Renewed(renewal) => (Some(renewal), None),
+        };
         Self { replica: row.replica, former: row.former.clone(), renewed, vouched }
     }
 }

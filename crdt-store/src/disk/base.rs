@@ -2,10 +2,11 @@
 //!
 //! How is nothing written after a failure, when redb itself writes once more on being dropped? All its writes pass
 //! through a backend of ours, [`Gated`], which refuses them from the first fault on. The file is then as after a
-//! crash, from which redb recovers when it is opened again.
+//! crash, from which redb recovers when it is opened again. Nor does redb try: see [`Base::drop`].
 
 use std::io;
 use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -86,11 +87,6 @@ impl Base {
         }
     }
 
-    /// Drops the database as a kill would: nothing is written any more.
-    pub(super) fn leave(self) {
-        self.has_failed.store(true, Ordering::Release);
-    }
-
     /// Ends the store: nothing is written any more.
     pub(super) fn fail(&self, fault: &Fault) {
         if !self.has_failed.swap(true, Ordering::AcqRel) {
@@ -126,6 +122,9 @@ impl Base {
 impl Drop for Base {
     fn drop(&mut self) {
         let database = self.database.take();
+        if self.has_failed() {
+            return abandon(database);
+        }
         let closed = guarded(|| {
             drop(database);
             Ok(())
@@ -134,6 +133,24 @@ impl Drop for Base {
             self.fail(&fault);
         }
     }
+}
+
+/// Drops the database of a store that has failed, without the commit with which redb closes.
+///
+/// The gate would stop that commit in any case. On the way there redb may panic at the damage that brought the store down,
+/// and once more while that unwinds, which ends the process. But while something unwinds, redb lets go of the file and
+/// does no more.
+fn abandon(database: Option<Database>) {
+    if cfg!(panic = "abort") || std::thread::panicking() {
+        return drop(database);
+    }
+    let unwinding = || {
+        let _database = database;
+        // No panic hook is called: nothing is wrong here.
+        resume_unwind(Box::new("a failed store is dropped"));
+    };
+    // Unwind safe because the database is gone then.
+    let _ = catch_unwind(AssertUnwindSafe(unwinding));
 }
 
 /// Ends a repair that would go on with the commit before the last: that one is durable, so if it cannot be read, the

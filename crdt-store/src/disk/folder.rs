@@ -16,8 +16,9 @@ use tracing::{info, warn};
 use super::error::DiskOpenError;
 use super::fault::Fault;
 use super::files::{self, FileMark};
-use super::identity::{self, Settled};
+use super::identity::{self, Continued};
 use super::lock::{Attempt, Lock};
+use super::overlay::Overlay;
 use super::row::{IdentityRow, Seal};
 use super::rows::Rows;
 use super::verify::{self, Verified};
@@ -92,7 +93,7 @@ impl Folder {
         let (verified, _) = verify::file(&self.temporary())?;
         let file = files::private().open(self.temporary())?;
         let backend = FileBackend::new(file.try_clone()?).map_err(Fault::from)?;
-        let mut rows = Rows::open(backend, DiskOptions::default().limits())?;
+        let mut rows = Rows::open(Overlay::holding(backend)?, DiskOptions::default().limits())?;
         // It is marked already, unless somebody took the file of a store for a backup.
         rows.set_identity(IdentityRow { is_backup: true, ..rows.identity().clone() })?;
         rows.close()?;
@@ -110,38 +111,40 @@ impl Folder {
         rows: &mut Rows,
         continuity: Continuity,
         place: Place,
-    ) -> Result<Settled, DiskOpenError> {
+    ) -> Result<Continued, DiskOpenError> {
         let witness = Witness::open(&self.witness())?;
-        let objection = identity::judge(witness.as_ref(), rows.identity(), rows.commits(), place);
-        let vouched = objection.filter(|renewal| continuity == Continuity::Vouched && renewal.is_doubt());
-        let renewal = objection.filter(|_| vouched.is_none());
+        let continued = match identity::judge(witness.as_ref(), rows.identity(), rows.commits(), place) {
+            None => Continued::Proven,
+            Some(doubt) if continuity == Continuity::Vouched && doubt.is_doubt() => Continued::Vouched(doubt),
+            Some(renewal) => Continued::Renewed(renewal),
+        };
         let (was, seal) = (rows.identity().clone(), random()?);
-        let mut witness = match (renewal, witness) {
-            (Some(_), _) => Witness::create(&self.witness(), Record { seals: [seal; 2], place }, rows.commits())?,
-            (None, Some(mut witness)) => {
+        let mut witness = match (continued, witness) {
+            (Continued::Renewed(_), _) => {
+                Witness::create(&self.witness(), Record { seals: [seal; 2], place }, rows.commits())?
+            }
+            (_, Some(mut witness)) => {
                 witness.set_record(Record { seals: [was.seal, seal], place })?;
                 witness
             }
-            (None, None) => {
-                Witness::create(&self.witness(), Record { seals: [was.seal, seal], place }, rows.commits())?
-            }
+            (_, None) => Witness::create(&self.witness(), Record { seals: [was.seal, seal], place }, rows.commits())?,
         };
         let mut row = IdentityRow { seal, is_backup: false, ..was.clone() };
-        if let Some(renewal) = renewal {
+        if let Continued::Renewed(renewal) = continued {
             row.replica = ReplicaId::from_random_bytes(random()?);
             row.former.push(was.replica);
             warn!(former = %was.replica, replica = %row.replica, %renewal, "the store takes a new id");
         }
-        if let Some(doubt) = vouched {
+        if let Continued::Vouched(doubt) = continued {
             warn!(replica = %row.replica, %doubt, "the store keeps its id, as the operator vouches for it");
         }
         rows.set_identity(row)?;
-        if renewal.is_none() {
+        if !matches!(continued, Continued::Renewed(_)) {
             witness.set_record(Record { seals: [seal; 2], place })?;
         }
         witness.note_commits(rows.commits())?;
         rows.attach(witness);
-        Ok(Settled { renewed: renewal, vouched })
+        Ok(continued)
     }
 }
 

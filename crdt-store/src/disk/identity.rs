@@ -42,7 +42,8 @@ pub enum Renewal {
     OtherMachine,
     /// The witness was written beside another file: the folder was copied, or the file replaced.
     OtherFile,
-    /// The store is one that the witness has seen no more: a copy made before the last opening was put back.
+    /// The store is none that the witness knows: a copy made before the last opening was put back, or the file of another
+    /// store.
     OtherSeal,
     /// The store has fewer commits than the witness has seen: a copy made since the last opening was put back.
     RolledBack,
@@ -51,8 +52,9 @@ pub enum Renewal {
 }
 
 impl Renewal {
-    /// Tells whether an operator may [vouch](crate::Continuity::Vouched) against it. Not where it is certain that others
-    /// write, or have written, under the id what this file does not know.
+    /// Tells whether an operator may [vouch](crate::Continuity::Vouched) against it. Only against what moving a store brings
+    /// about. Where the witness tells that it is another, or an earlier one, something may have been written under the id
+    /// that this file does not know.
     #[must_use]
     pub fn is_doubt(self) -> bool {
         matches!(self, Self::NoWitness | Self::OtherMachine | Self::OtherFile)
@@ -65,18 +67,22 @@ impl fmt::Display for Renewal {
             Self::NoWitness => "no witness lies beside the store",
             Self::OtherMachine => "the store was written on another machine",
             Self::OtherFile => "the store is another file than it was",
-            Self::OtherSeal => "the store is an earlier copy of itself",
+            Self::OtherSeal => "the store is none that its witness knows",
             Self::RolledBack => "the store was set back to an earlier state",
             Self::Restored => "the store comes from a backup",
         })
     }
 }
 
-/// What became of the id on an opening.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Settled {
-    pub(super) renewed: Option<Renewal>,
-    pub(super) vouched: Option<Renewal>,
+/// How the id of a store goes on from one opening to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Continued {
+    /// Nothing speaks against it.
+    Proven,
+    /// It is kept, whatever spoke against it.
+    Vouched(Renewal),
+    /// Another takes its place.
+    Renewed(Renewal),
 }
 
 /// Finds what speaks against keeping the id.
@@ -86,7 +92,7 @@ pub(super) fn judge(witness: Option<&Witness>, row: &IdentityRow, commits: u64, 
     }
     let Some(witness) = witness else { return Some(Renewal::NoWitness) };
     let there = witness.record().place;
-    // What is certain comes first: an earlier copy that was put back as another file is an earlier copy.
+    // What no move brings about comes first: an earlier copy that was put back as another file is not vouched for.
     if !witness.record().seals.contains(&row.seal) {
         Some(Renewal::OtherSeal)
     } else if commits < witness.commits() {

@@ -98,19 +98,12 @@ impl Rows {
         Ok(Self { base, identity, totals, names, touched, tail_bytes_max: limits.tail_bytes_max, witness: None })
     }
 
-    /// Refuses a store of another format before anything is written to it, as redb does on opening a file: `backend`
-    /// keeps what is written to itself.
-    pub(super) fn expect_format(backend: Overlay, limits: Limits) -> Result<(), RowsError> {
-        let base = Base::open(backend, limits.cache_bytes, 0)?;
-        let format = base.read(read::format)?;
-        // There is nothing to close with care, which would take longer than the look.
-        base.leave();
-        check_format(format)
-    }
-
     /// Opens the tables of a store. O(documents): their names are read, nothing else.
-    pub(super) fn open(backend: impl StorageBackend, limits: Limits) -> Result<Self, RowsError> {
-        let base = Base::open(backend, limits.cache_bytes, limits.check_bytes_max)?;
+    ///
+    /// What redb writes on opening is released when all that is read here is right: a store of another format, or
+    /// one that is seen to be damaged, stays as it is.
+    pub(super) fn open(overlay: Overlay, limits: Limits) -> Result<Self, RowsError> {
+        let base = Base::open(overlay.clone(), limits.cache_bytes, limits.check_bytes_max)?;
         check_format(base.read(read::format)?).inspect_err(|_| {
             // Whoever cannot read a file does not close it either, as redb would by writing to it.
             base.fail(&Fault::damaged("the format is another"));
@@ -119,6 +112,7 @@ impl Rows {
             let totals = read::totals(transaction)?;
             Ok((read::identity(transaction)?, totals, read::names(transaction, totals)?))
         })?;
+        overlay.release().map_err(Fault::from).inspect_err(|fault| base.fail(fault))?;
         let names = names.into_iter().map(|name| (name, None)).collect();
         Ok(Self {
             base,

@@ -1,6 +1,7 @@
 //! When a store keeps its id, and when it takes another.
 
 mod format;
+mod held;
 mod numbers;
 
 use std::fs;

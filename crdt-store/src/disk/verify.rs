@@ -42,7 +42,7 @@ pub(super) fn file(path: &Path) -> Result<(Verified, Rows), RowsError> {
         return Err(Fault::damaged("the file is empty").into());
     }
     let limits = Limits { cache_bytes: CACHE_BYTES, tail_bytes_max: 0, check_bytes_max: u64::MAX };
-    let rows = Rows::open(Overlay::new(file).map_err(Fault::Io)?, limits)?;
+    let rows = Rows::open(Overlay::keeping(file)?, limits)?;
     let verified = self::rows(&rows)?;
     Ok((Verified { file_bytes, ..verified }, rows))
 }

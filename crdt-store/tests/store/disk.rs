@@ -22,6 +22,11 @@ impl Disk {
         Self { bytes: Arc::new(Mutex::new(bytes)), ..Self::default() }
     }
 
+    /// Puts other bytes in the place of all there are.
+    pub(crate) fn put(&self, bytes: Vec<u8>) {
+        *self.held() = bytes;
+    }
+
     /// Makes one that will fail in this way, once it is told when.
     pub(crate) fn failing_with(error: ErrorKind) -> Self {
         Self { error: Some(error), ..Self::default() }

@@ -36,8 +36,8 @@ pub(crate) struct RestoreArgs {
 /// Give it as the first command after the move: any other takes the folder for a copy, which gets an
 /// identity of its own; nothing is lost by that, but one more id stays in its carts. Give it only if no
 /// copy of the folder stays in use: what two replicas write under one identity may take a `set-aside` to
-/// come together. A backup, or an earlier copy that was put back, takes a new identity all the same; the
-/// exit code is then 1.
+/// come together. A backup, or a store that its witness does not know, such as an earlier copy that was put
+/// back, takes a new identity all the same; the exit code is then 1.
 #[derive(Debug, Args)]
 pub(crate) struct MovedArgs {}
 
@@ -94,9 +94,7 @@ impl MovedArgs {
 fn show_moved(ui: &mut Ui, moved: &Moved) {
     match moved {
         Moved::Proven { replica } => {
-            ui.line(format_args!(
-                "this replica is {replica}; there was nothing to vouch for, the folder is where it was"
-            ));
+            ui.line(format_args!("this replica is {replica}; the identity is proven, there was nothing to vouch for"));
         }
         Moved::Vouched { replica, although } => {
             ui.line(format_args!("this replica stays {replica}: you vouch for it, although {although}"));

@@ -69,7 +69,8 @@ pub fn restore(file: &Path, folder: &Path) -> Result<Checked, FolderError> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "identity", rename_all = "lowercase")]
 pub enum Moved {
-    /// It is proven: the folder is where it was.
+    /// It is proven, so there was nothing to vouch for: the folder was moved within a file system or not at all, or another
+    /// command has opened it since the move.
     Proven {
         /// Under which id the folder goes on.
         replica: ReplicaId,
@@ -81,7 +82,7 @@ pub enum Moved {
         /// What spoke against it.
         although: String,
     },
-    /// It cannot be kept: the folder is certainly not the one that wrote last under that id.
+    /// It cannot be kept: what the folder holds comes from a backup, or is not what was written last beside its witness.
     Renewed {
         /// Under which id the folder goes on.
         replica: ReplicaId,

@@ -63,8 +63,38 @@ fn a_plain_restart_needs_no_word() {
     let id = replica(&data);
     assert_eq!(cart_in(&data, "moved --json").ended(0).json(), json!({"identity": "proven", "replica": id}));
     let said = cart_in(&data, "moved").ended(0).stdout;
-    assert!(said.contains("there was nothing to vouch for"), "{said}");
+    let proven = format!(
+        "this replica is {}; the identity is proven, there was nothing to vouch for\n",
+        id.as_str().expect("an id")
+    );
+    assert_eq!(said, proven);
     assert_eq!(replica(&data), id);
+}
+
+#[test]
+fn a_folder_that_was_renamed_needs_no_word() {
+    let folder = folder("renamed");
+    let (phone, tablet) = (folder.join("phone"), folder.join("tablet"));
+    cart_in(&phone, "add apple 2").ended(0);
+    let id = replica(&phone);
+    fs::rename(&phone, &tablet).expect("the folder can be written");
+    let said = cart_in(&tablet, "moved").ended(0).stdout;
+    assert!(said.contains("the identity is proven, there was nothing to vouch for"), "{said}");
+    assert_eq!(cart_in(&tablet, "moved --json").ended(0).json(), json!({"identity": "proven", "replica": id}));
+    assert_eq!(replica(&tablet), id);
+}
+
+#[test]
+fn a_store_beside_the_witness_of_another_takes_another_identity_whatever_is_said() {
+    let folder = folder("strange-witness");
+    let (phone, tablet) = (folder.join("phone"), folder.join("tablet"));
+    cart_in(&phone, "add apple 2").ended(0);
+    let id = replica(&phone);
+    cart_in(&tablet, "add pear 1").ended(0);
+    fs::rename(phone.join("store.redb"), tablet.join("store.redb")).expect("the folder can be written");
+    let moved = cart_in(&tablet, "moved --json").ended(1).json();
+    assert_eq!((&moved["because"], &moved["former"]), (&json!("the store is none that its witness knows"), &id));
+    assert_eq!(cart_in(&tablet, "show --json").ended(0).json()["items"], json!({"apple": 2}));
 }
 
 #[test]
@@ -82,7 +112,7 @@ fn an_earlier_copy_takes_another_identity_whatever_is_said() {
     put_back();
     let moved = cart_in(&data, "moved --json").ended(1).json();
     assert_eq!((&moved["identity"], &moved["former"]), (&json!("renewed"), &id));
-    assert_eq!(moved["because"], "the store is an earlier copy of itself");
+    assert_eq!(moved["because"], "the store is none that its witness knows");
     assert_eq!(moved["replica"], replica(&data));
     assert_ne!(moved["replica"], id);
     assert_eq!(cart_in(&data, "show --json").ended(0).json()["items"], json!({"apple": 2}));
@@ -90,7 +120,10 @@ fn an_earlier_copy_takes_another_identity_whatever_is_said() {
     put_back();
     let said = cart_in(&data, "moved").ended(1).stdout;
     let id = id.as_str().expect("an id");
-    assert!(said.contains(&format!("the identity {id} cannot be kept, because the store is an earlier")), "{said}");
+    assert!(
+        said.contains(&format!("the identity {id} cannot be kept, because the store is none that its witness knows")),
+        "{said}"
+    );
     assert!(said.contains("this replica goes on as "), "{said}");
 }
 

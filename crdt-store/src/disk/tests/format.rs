@@ -36,6 +36,11 @@ fn refusals(room: &Room, path: &Path) -> (DiskOpenError, VerifyError, RestoreErr
     let before = files(path);
     let refused = open_again(path).expect_err("must not be read");
     assert!(files(path) == before, "an opening that is refused changes nothing");
+    let file = fs::OpenOptions::new().read(true).write(true).open(path.join(STORE_FILE)).expect("opens");
+    let backend = FileBackend::new(file).expect("a file");
+    let refused_on = DiskStore::open_on(backend, DiskOptions::default()).expect_err("must not be read");
+    assert_eq!(refused_on.to_string(), refused.to_string());
+    assert!(files(path) == before, "nor does one on a backend of one's own");
     let vouched = DiskOptions { continuity: Continuity::Vouched, ..DiskOptions::default() };
     assert!(DiskStore::open_at(path, &vouched, MACHINE).is_err());
     let unverified = DiskStore::verify(path).expect_err("must not be read");
