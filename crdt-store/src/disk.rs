@@ -1,10 +1,10 @@
 //! A store on disk: one folder with one redb database for all documents of a replica.
 //!
 //! How does a store that writes kilobytes at a time keep documents of any size? A document is a snapshot, then a few
-//! coalesced deltas (*layers*), then the latest deltas one by one (the *tail*). Writing appends to the tail; a tail that
-//! is long is folded into the layers in the same commit; only when the layers outweigh the snapshot is a new snapshot
-//! due. Opening reads the rows of the documents and nothing of their content; a row may tell where its document stands,
-//! so that this need not be loaded either.
+//! coalesced deltas (*layers*), then the latest deltas one by one (the *tail*). Writing appends to the tail; a tail
+//! that is long is folded into the layers in the same commit; only when the layers outweigh the snapshot is a new
+//! snapshot due. Opening reads the rows of the documents and nothing of their content; a row may tell where its
+//! document stands, so that this need not be loaded either.
 //!
 //! How does a store know that it may go on under its id? A witness beside it remembers which file it was, on which
 //! machine, and how far it had come; see [`Identity`].
@@ -60,7 +60,8 @@ use self::witness::{Place, Witness};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DiskOptions {
-    /// The id that a new store takes, a random one unless given. One that exists must belong to it, or have belonged to it.
+    /// The id that a new store takes, a random one unless given. One that exists must belong to it, or have belonged to
+    /// it.
     pub replica: Option<ReplicaId>,
     /// The most memory for pages of the file; 16 MiB unless set.
     pub cache_bytes: usize,
@@ -189,8 +190,8 @@ impl DiskStore {
         &self.identity
     }
 
-    /// Tells whoever finds the folder taken how to reach the holder, in one line of at most 512 characters. Without a folder
-    /// it does nothing.
+    /// Tells whoever finds the folder taken how to reach the holder, in one line of at most 512 characters. Without a
+    /// folder it does nothing.
     ///
     /// # Errors
     /// The lock file cannot be written; the store is as it was.

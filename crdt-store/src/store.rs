@@ -139,7 +139,8 @@ pub enum StoreError {
         /// How many of its transactions are held.
         have: u64,
     },
-    /// The disk's: it cannot be read or written, or is full. What was durable still is; mend it and open the store again.
+    /// The disk's: it cannot be read or written, or is full. What was durable still is; mend it and open the store
+    /// again.
     #[error("the disk cannot be read or written: {0}")]
     Io(Arc<io::Error>),
     /// The file's: it holds bytes that were never written so. Restore a backup; peers bring the rest.

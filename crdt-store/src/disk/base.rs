@@ -137,9 +137,9 @@ impl Drop for Base {
 
 /// Drops the database of a store that has failed, without the commit with which redb closes.
 ///
-/// The gate would stop that commit in any case. On the way there redb may panic at the damage that brought the store down,
-/// and once more while that unwinds, which ends the process. But while something unwinds, redb lets go of the file and
-/// does no more.
+/// The gate would stop that commit in any case. On the way there redb may panic at the damage that brought the store
+/// down, and once more while that unwinds, which ends the process. But while something unwinds, redb lets go of the
+/// file and does no more.
 fn abandon(database: Option<Database>) {
     if cfg!(panic = "abort") || std::thread::panicking() {
         return drop(database);

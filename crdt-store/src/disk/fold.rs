@@ -5,8 +5,8 @@
 //! merge: each byte is written anew about as often as the logarithm of what has gathered. Ten thousand overwrites of
 //! one register end as one value. A layer stays small enough to be sent to a peer as one delta of the log.
 //!
-//! Nothing is coalesced across the moment at which the store was opened. If this is a copy, it was made there: the state
-//! at which two histories under one id were still one can then be put together again.
+//! Nothing is coalesced across the moment at which the store was opened. If this is a copy, it was made there: the
+//! state at which two histories under one id were still one can then be put together again.
 //!
 //! Source: O'Neil, Cheng, Gawlick, O'Neil, "The log-structured merge-tree" (1996); differs in: order is kept by
 //! position, and merging is [`Delta::coalesce`].

@@ -21,9 +21,9 @@ use super::witness::{Place, Witness};
 pub struct Identity {
     /// Whose dots are spent from here on.
     pub replica: ReplicaId,
-    /// The ids before that one, oldest first: one for each copy or restoration in the store's ancestry, and for each time
-    /// that another writer turned out to use the id. All are kept;
-    /// each is in the version vectors for good as well.
+    /// The ids before that one, oldest first: one for each copy or restoration in the store's ancestry, and for each
+    /// time that another writer turned out to use the id. All are kept; each is in the version vectors for good as
+    /// well.
     pub former: Vec<ReplicaId>,
     /// Why this opening took a new id, if it did.
     pub renewed: Option<Renewal>,
@@ -42,8 +42,8 @@ pub enum Renewal {
     OtherMachine,
     /// The witness was written beside another file: the folder was copied, or the file replaced.
     OtherFile,
-    /// The store is none that the witness knows: a copy made before the last opening was put back, or the file of another
-    /// store.
+    /// The store is none that the witness knows: a copy made before the last opening was put back, or the file of
+    /// another store.
     OtherSeal,
     /// The store has fewer commits than the witness has seen: a copy made since the last opening was put back.
     RolledBack,
@@ -52,9 +52,9 @@ pub enum Renewal {
 }
 
 impl Renewal {
-    /// Tells whether an operator may [vouch](crate::Continuity::Vouched) against it. Only against what moving a store brings
-    /// about. Where the witness tells that it is another, or an earlier one, something may have been written under the id
-    /// that this file does not know.
+    /// Tells whether an operator may [vouch](crate::Continuity::Vouched) against it. Only against what moving a store
+    /// brings about. Where the witness tells that it is another, or an earlier one, something may have been written
+    /// under the id that this file does not know.
     #[must_use]
     pub fn is_doubt(self) -> bool {
         matches!(self, Self::NoWitness | Self::OtherMachine | Self::OtherFile)

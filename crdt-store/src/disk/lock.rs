@@ -4,8 +4,8 @@
 //! nothing stale has to be judged; and a lock on a file that may be removed or replaced is a lock on nothing. Its
 //! text, a process id and a line of the holder's, is for people and may be a moment old.
 //!
-//! What does the second learn who comes between the lock and the text of the first? It looks again for a moment. An empty
-//! file is that moment, or the one in which a holder goes; so the lock is tried again as well.
+//! What does the second learn who comes between the lock and the text of the first? It looks again for a moment. An
+//! empty file is that moment, or the one in which a holder goes; so the lock is tried again as well.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -2,16 +2,16 @@
 //!
 //! redb writes on opening: it marks the file as open, and repairs what a kill has left. Its check of a damaged file
 //! falls back to an older commit, on disk, for good. Whoever only wants to know must not have that, and nobody may have
-//! it done to a store of another format. So what is written stays in memory, a page at a time. Where that is meant
-//! to last ([`Overlay::keeping`]), this is all. Where it is not ([`Overlay::holding`]), every operation is noted as well,
+//! it done to a store of another format. So what is written stays in memory, a page at a time. Where that is meant to
+//! last ([`Overlay::keeping`]), this is all. Where it is not ([`Overlay::holding`]), every operation is noted as well,
 //! and [`Overlay::release`] carries them out below, in order and with their syncs: the disk sees what it would have
 //! seen, a little later, so a crash in the middle is one in the middle of redb's own opening.
 //!
 //! Why not look first and open then? That opens the file twice, and a look that is given up has a database to drop,
 //! which redb ends with a commit in memory; on damaged pages that it does not check first, this may end the process.
 //!
-//! Memory: what redb writes on opening, once as pages and once as operations, until the release. That is its header, up to
-//! five times: 320 bytes for a file that was closed and 640 for one that a kill has left, 1,280 and 1,600 where the
+//! Memory: what redb writes on opening, once as pages and once as operations, until the release. That is its header, up
+//! to five times: 320 bytes for a file that was closed and 640 for one that a kill has left, 1,280 and 1,600 where the
 //! file is checked whole (`disk/tests/held.rs` prints it). What redb knows of free pages it makes anew in memory.
 
 use std::collections::BTreeMap;

@@ -19,8 +19,8 @@ pub(super) const VERSIONS: TableDefinition<'_, &[u8; 8], &[u8]> = TableDefinitio
 pub(super) const CHUNKS: TableDefinition<'_, &[u8; 20], &[u8]> = TableDefinition::new("chunks");
 /// Number, sequence → a delta of the tail.
 pub(super) const DELTAS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("deltas");
-/// Number, sequence → a layer. Not beside the tail: redb writes a leaf anew for every row that is put into it, and a leaf
-/// in which the tail of one document stands next to a layer of another is as long as that layer.
+/// Number, sequence → a layer. Not beside the tail: redb writes a leaf anew for every row that is put into it, and a
+/// leaf in which the tail of one document stands next to a layer of another is as long as that layer.
 pub(super) const LAYERS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("layers");
 
 /// Which table a checksum is for.

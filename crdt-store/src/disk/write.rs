@@ -15,8 +15,8 @@ use super::table::{Tag, chunk_key, delta_key, seal, version_key};
 /// redb, whose pages are powers of two, would spend 128 KiB on a few bytes more.
 const CHUNK_BYTES_MAX: usize = 64 * 1024 - 256;
 
-/// The longest delta in a tail. A longer one has a page of redb to itself, and every short one that is put behind it then
-/// gets one too, whose neighbour stands in the way: 4 KiB for fifty bytes. So it becomes a layer at once.
+/// The longest delta in a tail. A longer one has a page of redb to itself, and every short one that is put behind it
+/// then gets one too, whose neighbour stands in the way: 4 KiB for fifty bytes. So it becomes a layer at once.
 const TAIL_DELTA_BYTES_MAX: usize = 4096 - 64;
 
 /// The tables of one transaction, open.

@@ -167,8 +167,8 @@ fn compacting_shrinks_the_file_and_waits_for_backups() {
     assert!(read(&open(&path)) == small.snapshot());
 }
 
-/// It was named, and then its folder could not be synced; the next attempt found it there. Who runs this as root may read
-/// every folder, and sees that the backup is made.
+/// It was named, and then its folder could not be synced; the next attempt found it there. Who runs this as root may
+/// read every folder, and sees that the backup is made.
 #[cfg(unix)]
 #[test]
 fn a_backup_that_fails_at_the_last_step_leaves_no_file() {

@@ -16,8 +16,8 @@ const A: ReplicaId = ReplicaId::from_u128(1);
 /// the commit before, as whole as this one: only a witness in a folder can tell.
 const LATEST_SLOT: usize = 9;
 
-/// So many that the books of redb, of pages that a commit has freed, are long enough to panic at and again on unwinding.
-/// `c` is missing, since it is written later.
+/// So many that the books of redb, of pages that a commit has freed, are long enough to panic at and again on
+/// unwinding. `c` is missing, since it is written later.
 const NAMES: [&str; 26] = [
     "a", "b", "c1", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u", "v", "w",
     "x", "y", "z",
@@ -160,8 +160,8 @@ fn a_flipped_bit_is_an_error_or_changes_nothing() {
     assert!(tally.refused_on_opening > 0, "{tally:?}");
 }
 
-/// A look at the format that trusted the books of redb once ended the process here: redb panicked on them, and again while
-/// that panic unwound. So this run ends at the first flip that does so again.
+/// A look at the format that trusted the books of redb once ended the process here: redb panicked on them, and again
+/// while that panic unwound. So this run ends at the first flip that does so again.
 #[test]
 fn a_flipped_bit_in_a_folder_is_an_error_or_changes_nothing() {
     let room = tempfile::tempdir().expect("a temporary folder");

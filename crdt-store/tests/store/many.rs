@@ -38,8 +38,8 @@ fn write_many(store: &mut DiskStore) -> BTreeMap<Arc<str>, Document> {
     documents
 }
 
-/// The documents were let go together with where the opening was: what was written before it was coalesced with what was
-/// written after it and before the next touch.
+/// The documents were let go together with where the opening was: what was written before it was coalesced with what
+/// was written after it and before the next touch.
 #[test]
 fn the_state_at_an_opening_outlives_that_its_document_is_let_go() {
     let disk = Disk::default();

@@ -107,7 +107,8 @@ fn a_store_of_an_earlier_build_that_was_carried_elsewhere_keeps_its_id_if_vouche
 /// The row of the identity without what is drawn: the seal, the id that the copy took, and the checksum over both.
 fn without_draws(mut rows: Rows) -> Rows {
     let row = rows.get_mut(&("meta", b"identity".to_vec())).expect("is there");
-    // Checksum, id, seal, a byte, a count, the first former id; then the one that was drawn, here and among the disputed.
+    // Checksum, id, seal, a byte, a count, the first former id; then the one that was drawn, here and among the
+    // disputed.
     let (seal, drawn): (_, [u8; 16]) = (24..40, row[58..74].try_into().expect("sixteen bytes"));
     row[..8].fill(0);
     row[seal].fill(0);

@@ -13,8 +13,8 @@ fn set(document: &mut Document, key: &str, value: &str) -> Arc<Delta> {
     Arc::new(edit.commit().expect("a change was made").delta)
 }
 
-/// Layers stood in one table with the tails, and the tail of a document could share a leaf with a layer of the next: every
-/// small write to the one wrote the layer of the other anew.
+/// Layers stood in one table with the tails, and the tail of a document could share a leaf with a layer of the next:
+/// every small write to the one wrote the layer of the other anew.
 #[test]
 fn a_small_write_does_not_write_a_layer_of_another_document_anew() {
     const LAYER_BYTES: usize = 1_000_000;
@@ -45,8 +45,8 @@ fn a_small_write_does_not_write_a_layer_of_another_document_anew() {
     }
 }
 
-/// Each of the small deltas took a page of its own: the page before them was filled by the long one, that behind them by
-/// the long one of the next document.
+/// Each of the small deltas took a page of its own: the page before them was filled by the long one, that behind them
+/// by the long one of the next document.
 #[test]
 fn small_writes_behind_a_long_one_share_pages() {
     const DOCUMENTS: usize = 50;

@@ -112,8 +112,8 @@ pub async fn read(folder: &Path, cart: &str, notice: &mut dyn FnMut(Renewed)) ->
     in_cart(folder::open(folder).await?, cart, notice, read_now).await
 }
 
-/// Moves all that is in a cart into a new one, durably, and returns it. The cart is empty until others are met, and takes over
-/// what they hold.
+/// Moves all that is in a cart into a new one, durably, and returns it. The cart is empty until others are met, and
+/// takes over what they hold.
 ///
 /// # Errors
 /// [`CartError`].

@@ -198,8 +198,8 @@ pub fn open_store(folder: &Path) -> Result<Open<DiskStore>, FolderError> {
     open_store_by(folder, Continuity::Prove)
 }
 
-/// Opens the bare store in a folder that must hold one, by proof that it may keep its identity or on the word of whoever
-/// asks.
+/// Opens the bare store in a folder that must hold one, by proof that it may keep its identity or on the word of
+/// whoever asks.
 pub(crate) fn open_store_by(folder: &Path, continuity: Continuity) -> Result<Open<DiskStore>, FolderError> {
     expect_store(folder)?;
     let mut options = DiskOptions::default();

@@ -1,5 +1,5 @@
-//! Checks a folder as a whole, copies it into one file, makes a folder of such a file, and keeps the identity of one that
-//! was moved.
+//! Checks a folder as a whole, copies it into one file, makes a folder of such a file, and keeps the identity of one
+//! that was moved.
 
 use std::path::Path;
 
@@ -69,8 +69,8 @@ pub fn restore(file: &Path, folder: &Path) -> Result<Checked, FolderError> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "identity", rename_all = "lowercase")]
 pub enum Moved {
-    /// It is proven, so there was nothing to vouch for: the folder was moved within a file system or not at all, or another
-    /// command has opened it since the move.
+    /// It is proven, so there was nothing to vouch for: the folder was moved within a file system or not at all, or
+    /// another command has opened it since the move.
     Proven {
         /// Under which id the folder goes on.
         replica: ReplicaId,
@@ -82,7 +82,8 @@ pub enum Moved {
         /// What spoke against it.
         although: String,
     },
-    /// It cannot be kept: what the folder holds comes from a backup, or is not what was written last beside its witness.
+    /// It cannot be kept: what the folder holds comes from a backup, or is not what was written last beside its
+    /// witness.
     Renewed {
         /// Under which id the folder goes on.
         replica: ReplicaId,

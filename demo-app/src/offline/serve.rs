@@ -1,8 +1,8 @@
 //! A replica that stays: others reach it, and it says what comes.
 //!
-//! How is a document noticed that only others have made? The replica tells that documents or links have come or gone, and is
-//! then asked for all of them. A document is watched before it is read, so that nothing falls between the two; what
-//! comes there is told twice. One that is still empty is told as a whole when something comes.
+//! How is a document noticed that only others have made? The replica tells that documents or links have come or gone,
+//! and is then asked for all of them. A document is watched before it is read, so that nothing falls between the two;
+//! what comes there is told twice. One that is still empty is told as a whole when something comes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! What redb writes on opening: held in memory until it is known that the store is one of ours, then done as redb would have.
+//! What redb writes on opening: held in memory until it is known that the store is one of ours, then done as redb would
+//! have.
 
 use std::io::{self, ErrorKind};
 use std::ops::Bound;

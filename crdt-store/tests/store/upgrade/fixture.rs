@@ -1,7 +1,7 @@
 //! A store that an earlier build of the present format wrote: packed in the repository, unpacked for a test.
 //!
-//! `tests/fixtures/format-N` holds the two files of the folder, compressed, and `expected.json`, which says in words what
-//! is in them. They are never written over: with `UPDATE_GOLDENFILES=1` they are made for a format that has none.
+//! `tests/fixtures/format-N` holds the two files of the folder, compressed, and `expected.json`, which says in words
+//! what is in them. They are never written over: with `UPDATE_GOLDENFILES=1` they are made for a format that has none.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -141,8 +141,8 @@ pub(crate) fn open_vouched(folder: &Path) -> DiskStore {
     DiskStore::open(folder, options).expect("opens")
 }
 
-/// Says what a store holds, so that nothing in it can change unseen: who writes to it, and of each document the version,
-/// the content with all conflicts, and the length and hash of all bytes into which this build encodes it.
+/// Says what a store holds, so that nothing in it can change unseen: who writes to it, and of each document the
+/// version, the content with all conflicts, and the length and hash of all bytes into which this build encodes it.
 pub(crate) fn describe(folder: &Path) -> Json {
     let room = tempfile::tempdir().expect("a temporary folder");
     let copy = room.path().join("copy");
