@@ -4,6 +4,8 @@ use crdt_store::Store;
 
 use super::*;
 
+type Setting = tokio::task::JoinHandle<Result<DocumentHandle, crate::SetAsideError>>;
+
 /// Reads both documents out of what is durable.
 fn durable(scene: &Scene) -> (usize, usize) {
     let entries = |name: &str| {
@@ -15,13 +17,13 @@ fn durable(scene: &Scene) -> (usize, usize) {
 }
 
 /// Begins to set the document of a scene aside.
-fn begin(scene: &Scene) -> tokio::task::JoinHandle<Result<DocumentHandle, crate::SetAsideError>> {
+fn begin(scene: &Scene) -> Setting {
     let document = scene.document.clone();
     tokio::spawn(async move { document.set_aside("aside").await })
 }
 
-#[tokio::test]
-async fn it_is_answered_when_the_next_id_and_both_documents_are_durable() {
+/// Opens a replica that has written to its document, and begins to set that aside; the store waits at the next id.
+async fn begin_and_hold() -> (Scene, ReplicaId, Setting) {
     let scene = open(Sync::Return, |_| {}).await;
     let before = scene.replica.id();
     add(&scene.document).await.unwrap();
@@ -29,6 +31,12 @@ async fn it_is_answered_when_the_next_id_and_both_documents_are_durable() {
     let syncs = scene.gate.syncs();
     let setting = begin(&scene);
     until(async || scene.gate.syncs() > syncs).await;
+    (scene, before, setting)
+}
+
+#[tokio::test]
+async fn it_is_answered_when_the_next_id_and_both_documents_are_durable() {
+    let (scene, before, setting) = begin_and_hold().await;
     settle().await;
     assert!(!setting.is_finished());
     assert_eq!((scene.replica.id(), sum(&scene.document).await), (before, 1), "nothing has happened yet");
@@ -72,13 +80,7 @@ async fn of_two_at_a_time_one_does_it_and_the_other_finds_nothing() {
 
 #[tokio::test]
 async fn whoever_gives_up_before_the_next_id_is_there_leaves_the_document_as_it_is() {
-    let scene = open(Sync::Return, |_| {}).await;
-    let before = scene.replica.id();
-    add(&scene.document).await.unwrap();
-    scene.gate.set(Sync::Wait);
-    let syncs = scene.gate.syncs();
-    let setting = begin(&scene);
-    until(async || scene.gate.syncs() > syncs).await;
+    let (scene, before, setting) = begin_and_hold().await;
     setting.abort();
     assert!(within(setting).await.unwrap_err().is_cancelled());
     scene.gate.set(Sync::Return);
