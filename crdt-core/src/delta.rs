@@ -20,6 +20,7 @@ use thiserror::Error;
 
 use crate::clock::Stamp;
 use crate::id::{Dot, ReplicaId};
+use crate::node::OwnWrite;
 use crate::path::{Key, Kind};
 use crate::sorted::SortedMap;
 use crate::value::Value;
@@ -135,20 +136,6 @@ pub(crate) struct CounterDelta {
     pub(crate) writes: SortedMap<ReplicaId, (u64, OwnWrite)>,
     /// By owner: everything through this counter is taken out; the owner's total stood at this.
     pub(crate) resets: SortedMap<ReplicaId, (u64, i64)>,
-}
-
-/// What an owner left of its own entry in a counter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OwnWrite {
-    /// No entry: the owner knows that all of it was reset.
-    Dropped,
-    /// An entry with this running total.
-    Total {
-        total: i64,
-        /// Where a new count began: the counter before its first increment. `None` continues the
-        /// count that the receiver has.
-        since: Option<u64>,
-    },
 }
 
 /// The second delta does not continue the first: a range starts elsewhere than the other ends.

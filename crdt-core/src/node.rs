@@ -6,20 +6,17 @@
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
 
-use smallvec::SmallVec;
-
-use crate::clock::Stamp;
-use crate::context::{Context, LocalDot};
 use crate::dots::Dots;
 use crate::elements::Elements;
 use crate::path::{Key, Kind};
-use crate::planted::{Bug, is_planted};
 use crate::table::Table;
 use crate::value::Value;
 
 mod counter;
+mod register;
 
-pub(crate) use counter::{CounterEntry, CounterNode};
+pub(crate) use counter::{CounterEntry, CounterNode, OwnWrite};
+pub(crate) use register::{RegisterEntry, RegisterNode};
 
 /// What a map key leads to.
 #[derive(Clone, Debug)]
@@ -44,20 +41,6 @@ pub(crate) struct SetNode {
     /// The transactions that created it explicitly.
     pub(crate) presence: Dots,
     pub(crate) elements: Elements<Value>,
-}
-
-/// The values that no write has replaced: one, or several where writes were concurrent.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RegisterNode {
-    pub(crate) entries: SmallVec<[RegisterEntry; 1]>,
-}
-
-/// One value of a register.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RegisterEntry {
-    pub(crate) dot: LocalDot,
-    pub(crate) stamp: Stamp,
-    pub(crate) value: Value,
 }
 
 impl Node {
@@ -138,21 +121,5 @@ impl Hash for dyn Named + '_ {
 impl<'a> Borrow<dyn Named + 'a> for Key {
     fn borrow(&self) -> &(dyn Named + 'a) {
         self
-    }
-}
-
-impl RegisterNode {
-    /// Returns the entries, the winner first: the latest stamp, then the greatest replica id.
-    pub(crate) fn ranked(&self, context: &Context) -> SmallVec<[&RegisterEntry; 2]> {
-        let mut ranked: SmallVec<[&RegisterEntry; 2]> = self.entries.iter().collect();
-        ranked.sort_by_key(|entry| std::cmp::Reverse((entry.stamp, context.dot(entry.dot))));
-        ranked
-    }
-
-    pub(crate) fn winner(&self, context: &Context) -> Option<&RegisterEntry> {
-        if is_planted(Bug::TieByArrival) {
-            return self.entries.last();
-        }
-        self.entries.iter().max_by_key(|entry| (entry.stamp, context.dot(entry.dot)))
     }
 }

@@ -15,11 +15,12 @@ use thiserror::Error;
 use crate::changes::Changes;
 use crate::clock::Stamp;
 use crate::context::{Context, ReplicaIndex, TooManyReplicas};
-use crate::delta::{ChainedRange, Delta, DotRange, MapDelta, NodeDelta, OwnWrite};
+use crate::delta::{ChainedRange, Delta, DotRange, MapDelta, NodeDelta};
 use crate::document::Document;
 use crate::dots::Dots;
 use crate::id::{COUNTER_MAX, Dot};
 use crate::limits::{KEY_BYTES_MAX, NESTING_MAX, REPLICAS_MAX, VALUE_BYTES_MAX};
+use crate::node::OwnWrite;
 use crate::path::Path;
 use crate::value::Value;
 

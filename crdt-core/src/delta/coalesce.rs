@@ -1,10 +1,10 @@
 //! Consecutive deltas into one: what a lagging peer gets instead of every step.
 
 use super::{
-    ChainedRange, CoalesceError, CounterDelta, Delta, LeafDelta, MapDelta, NodeDelta, OwnWrite, SetDelta, implies,
-    range_of,
+    ChainedRange, CoalesceError, CounterDelta, Delta, LeafDelta, MapDelta, NodeDelta, SetDelta, implies, range_of,
 };
 use crate::id::Dot;
+use crate::node::OwnWrite;
 use crate::planted::{Bug, is_planted};
 
 impl Delta {

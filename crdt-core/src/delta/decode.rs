@@ -9,13 +9,14 @@ use smallvec::SmallVec;
 
 use super::encode::{CONTENT_AT, chain};
 use super::{
-    ChainedRange, CounterDelta, Delta, DeltaLead, DotRange, LeafDelta, MapDelta, NodeDelta, OwnWrite, SetDelta,
-    needs_of, range_of,
+    ChainedRange, CounterDelta, Delta, DeltaLead, DotRange, LeafDelta, MapDelta, NodeDelta, SetDelta, needs_of,
+    range_of,
 };
 use crate::clock::Stamp;
 use crate::codec::{DecodeError, Reader};
 use crate::id::{COUNTER_MAX, Dot};
 use crate::limits::NESTING_MAX;
+use crate::node::OwnWrite;
 use crate::pass::{Build, Check, Pass};
 use crate::path::Kind;
 use crate::sorted::SortedMap;

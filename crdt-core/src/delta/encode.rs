@@ -7,12 +7,11 @@
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{
-    ChainedRange, CounterDelta, Delta, DeltaLead, LeafDelta, MapDelta, NodeDelta, OwnWrite, SetDelta, range_of,
-};
+use super::{ChainedRange, CounterDelta, Delta, DeltaLead, LeafDelta, MapDelta, NodeDelta, SetDelta, range_of};
 use crate::clock::Stamp;
 use crate::codec::Encode;
 use crate::id::{Dot, ReplicaId};
+use crate::node::OwnWrite;
 use crate::value::Value;
 use crate::wire::{put_key, put_replicas, put_value};
 

@@ -18,6 +18,7 @@ use std::slice;
 use smallvec::SmallVec;
 
 use crate::context::{LocalDot, ReplicaIndex};
+use crate::elements::Sides;
 use crate::planted::{Bug, is_planted};
 
 /// Entries that are kept beside their sum.
@@ -61,7 +62,43 @@ pub(crate) struct CounterEntry {
     pub(crate) base_total: i64,
 }
 
+/// What an owner left of its own entry in a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnWrite {
+    /// No entry: the owner knows that all of it was reset.
+    Dropped,
+    /// An entry with this running total.
+    Total {
+        total: i64,
+        /// Where a new count began: the counter before its first increment. `None` continues the
+        /// count that the receiver has.
+        since: Option<u64>,
+    },
+}
+
 impl CounterEntry {
+    /// Returns the owner's entry after its write, which has this dot.
+    pub(crate) fn written(before: Option<Self>, dot: LocalDot, write: OwnWrite) -> Option<Self> {
+        let OwnWrite::Total { total, since } = write else {
+            return None;
+        };
+        let began = Self { dot, total, base: since.unwrap_or(0), base_total: 0 };
+        match before {
+            None => Some(began),
+            Some(mut entry) => {
+                let resumed = since.is_none() || is_planted(Bug::ForgetReset);
+                // Continuing keeps the base that is known here; beginning anew has a base of its own,
+                // above every base of the count before it.
+                if resumed {
+                    (entry.dot, entry.total) = (dot, total);
+                } else {
+                    entry.merge(&began);
+                }
+                Some(entry)
+            }
+        }
+    }
+
     /// Tells whether something was counted since the last reset.
     pub(crate) const fn is_live(&self) -> bool {
         self.dot.counter() > self.base
@@ -137,6 +174,43 @@ impl CounterNode {
     pub(crate) fn entry(&self, owner: ReplicaIndex) -> Option<&CounterEntry> {
         let entries = self.entries();
         position(entries, owner).ok().map(|at| &entries[at])
+    }
+
+    /// Takes in the entries of the other side. `changed` sees each entry that changes, before and after: none before
+    /// means that it comes, none after that it goes. O(n log n).
+    pub(crate) fn merge(
+        &mut self,
+        theirs: &Self,
+        sides: &Sides,
+        mut changed: impl FnMut(Option<&CounterEntry>, Option<&CounterEntry>),
+    ) {
+        let translated =
+            theirs.entries().iter().map(|entry| CounterEntry { dot: sides.translated(entry.dot), ..*entry });
+        let mut theirs: SmallVec<[CounterEntry; FEW]> = translated.collect();
+        theirs.sort_unstable_by_key(|entry| entry.dot);
+        let have = |owner| position(&theirs, owner).is_ok();
+        // Taken out by its owner: only the owner does, so whoever covers the entry and lacks it knows.
+        let is_gone = |entry: &&CounterEntry| !have(entry.dot.replica()) && sides.theirs_covers(entry.dot);
+        let gone: SmallVec<[CounterEntry; FEW]> = self.entries().iter().filter(is_gone).copied().collect();
+        for before in gone {
+            changed(Some(&before), None);
+            self.put(before.dot.replica(), None);
+        }
+        for entry in theirs {
+            let before = self.entry(entry.dot.replica()).copied();
+            let after = match before {
+                None if sides.mine_covers(entry.dot) => continue,
+                None => entry,
+                Some(mut mine) => {
+                    mine.merge(&entry);
+                    mine
+                }
+            };
+            if before != Some(after) {
+                changed(before.as_ref(), Some(&after));
+                self.put(entry.dot.replica(), Some(after));
+            }
+        }
     }
 
     /// Sets the owner's entry, or takes it out. O(log n), and O(n) where an entry comes or goes.

@@ -55,7 +55,7 @@ impl Adopted<'_> {
             }
             Node::Register(register) => {
                 for entry in &register.entries {
-                    recorder.value_gained(ANYWHERE, entry);
+                    recorder.value(ANYWHERE, None, Some(entry));
                 }
                 recorder.register(register);
             }

@@ -4,7 +4,7 @@ use super::recorder::Recorder;
 use super::{Effects, State};
 use crate::clock::Stamp;
 use crate::context::{Context, LocalDot, TooManyReplicas};
-use crate::delta::{CounterDelta, Delta, LeafDelta, MapDelta, NodeDelta, OwnWrite, SetDelta};
+use crate::delta::{CounterDelta, Delta, LeafDelta, MapDelta, NodeDelta, SetDelta};
 use crate::digest::PathHash;
 use crate::document::ApplyError;
 use crate::dots::Dots;
@@ -164,16 +164,10 @@ impl Applier<'_> {
     fn register(&mut self, register: &mut RegisterNode, leaf: &LeafDelta<(Stamp, Value)>, at: PathHash) {
         let Self { rule, recorder } = self;
         let before = recorder.edits();
-        register.entries.retain(|entry| {
-            let goes = rule.supersedes(leaf, entry.dot);
-            if goes {
-                recorder.value_lost(at, entry);
-            }
-            !goes
-        });
+        register.take_out(|dot| rule.supersedes(leaf, dot), |lost| recorder.value(at, Some(lost), None));
         for (dot, (stamp, value)) in rule.added(leaf) {
             let entry = RegisterEntry { dot, stamp: *stamp, value: value.clone() };
-            recorder.value_gained(at, &entry);
+            recorder.value(at, None, Some(&entry));
             register.entries.push(entry);
         }
         if recorder.edits() != before {
@@ -190,7 +184,7 @@ impl Applier<'_> {
                 continue;
             }
             let before = counter.entry(dot.replica()).copied();
-            let after = written(before, dot, *write);
+            let after = CounterEntry::written(before, dot, *write);
             self.recorder.counter_entry(at, before.as_ref(), after.as_ref());
             counter.put(dot.replica(), after);
         }
@@ -210,27 +204,5 @@ impl Applier<'_> {
             }
         }
         self.recorder.counter(shown, counter);
-    }
-}
-
-/// Returns the owner's entry after its write.
-fn written(before: Option<CounterEntry>, dot: LocalDot, write: OwnWrite) -> Option<CounterEntry> {
-    let OwnWrite::Total { total, since } = write else {
-        return None;
-    };
-    let began = CounterEntry { dot, total, base: since.unwrap_or(0), base_total: 0 };
-    match before {
-        None => Some(began),
-        Some(mut entry) => {
-            let resumed = since.is_none() || is_planted(Bug::ForgetReset);
-            // Continuing keeps the base that is known here; beginning anew has a base of its own,
-            // above every base of the count before it.
-            if resumed {
-                (entry.dot, entry.total) = (dot, total);
-            } else {
-                entry.merge(&began);
-            }
-            Some(entry)
-        }
     }
 }

@@ -9,18 +9,16 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use super::recorder::Recorder;
 use super::{Effects, State};
-use crate::context::{LocalDot, ReplicaIndex, TooManyReplicas};
+use crate::context::TooManyReplicas;
 use crate::digest::PathHash;
 use crate::document::MergeError;
 use crate::dots::Dots;
 use crate::elements::Sides;
 use crate::id::{Dot, ReplicaId};
 use crate::limits::REPLICAS_MAX;
-use crate::node::{CounterEntry, CounterNode, MapNode, Node, RegisterEntry, RegisterNode, SetNode};
+use crate::node::{CounterNode, MapNode, Node, RegisterNode, SetNode};
 use crate::path::Key;
 use crate::table::{Fuse, Outcome};
 
@@ -115,62 +113,18 @@ impl Merger<'_> {
 
     fn register(&mut self, ours: &mut RegisterNode, theirs: &RegisterNode, at: PathHash) {
         let Self { sides, recorder } = self;
-        let translated = theirs.entries.iter().map(|entry| (sides.translated(entry.dot), entry));
-        let mut theirs: SmallVec<[(LocalDot, &RegisterEntry); 2]> = translated.collect();
-        theirs.sort_unstable_by_key(|(dot, _)| *dot);
         let before = recorder.edits();
-        ours.entries.retain(|entry| {
-            let has = theirs.binary_search_by_key(&entry.dot, |(dot, _)| *dot).is_ok();
-            let stays = has || !sides.theirs_covers(entry.dot);
-            if !stays {
-                recorder.value_lost(at, entry);
-            }
-            stays
-        });
-        for (dot, entry) in theirs.into_iter().filter(|(dot, _)| !sides.mine_covers(*dot)) {
-            let entry = RegisterEntry { dot, ..entry.clone() };
-            recorder.value_gained(at, &entry);
-            ours.entries.push(entry);
-        }
+        ours.merge(theirs, sides, |before, after| recorder.value(at, before, after));
         if recorder.edits() != before {
             recorder.register(ours);
         }
     }
 
     fn counter(&mut self, ours: &mut CounterNode, theirs: &CounterNode, at: PathHash) {
+        let Self { sides, recorder } = self;
         let shown = ours.visible_value();
-        let translated =
-            theirs.entries().iter().map(|entry| CounterEntry { dot: self.sides.translated(entry.dot), ..*entry });
-        let mut theirs: Vec<CounterEntry> = translated.collect();
-        theirs.sort_unstable_by_key(|entry| entry.dot);
-        let has = |owner: ReplicaIndex| theirs.binary_search_by_key(&owner, |entry| entry.dot.replica()).is_ok();
-        // Taken out by its owner: only the owner does, so whoever covers the entry and lacks it knows.
-        let gone: Vec<CounterEntry> = ours
-            .entries()
-            .iter()
-            .filter(|entry| !has(entry.dot.replica()) && self.sides.theirs_covers(entry.dot))
-            .copied()
-            .collect();
-        for before in gone {
-            self.recorder.counter_entry(at, Some(&before), None);
-            ours.put(before.dot.replica(), None);
-        }
-        for entry in theirs {
-            let before = ours.entry(entry.dot.replica()).copied();
-            let after = match before {
-                None if self.sides.mine_covers(entry.dot) => continue,
-                None => entry,
-                Some(mut mine) => {
-                    mine.merge(&entry);
-                    mine
-                }
-            };
-            if before != Some(after) {
-                self.recorder.counter_entry(at, before.as_ref(), Some(&after));
-                ours.put(entry.dot.replica(), Some(after));
-            }
-        }
-        self.recorder.counter(shown, ours);
+        ours.merge(theirs, sides, |before, after| recorder.counter_entry(at, before, after));
+        recorder.counter(shown, ours);
     }
 }
 

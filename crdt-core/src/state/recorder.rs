@@ -117,15 +117,15 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Notes a value that a register loses.
-    pub(super) fn value_lost(&mut self, at: PathHash, entry: &RegisterEntry) {
-        self.subtract(|context| register_hash(context, at, entry));
-    }
-
-    /// Notes a value that a register gains.
-    pub(super) fn value_gained(&mut self, at: PathHash, entry: &RegisterEntry) {
-        self.add(|context| register_hash(context, at, entry));
-        self.effects.latest = self.effects.latest.max(entry.stamp);
+    /// Notes one value of a register before and after.
+    pub(super) fn value(&mut self, at: PathHash, before: Option<&RegisterEntry>, after: Option<&RegisterEntry>) {
+        if let Some(before) = before {
+            self.subtract(|context| register_hash(context, at, before));
+        }
+        if let Some(after) = after {
+            self.add(|context| register_hash(context, at, after));
+            self.effects.latest = self.effects.latest.max(after.stamp);
+        }
     }
 
     /// Notes what a register holds after values were lost or gained.

@@ -1,8 +1,8 @@
 //! Counters within a transaction.
 
 use super::{EditError, Scope};
-use crate::delta::{CounterDelta, OwnWrite};
-use crate::node::{CounterEntry, CounterNode};
+use crate::delta::CounterDelta;
+use crate::node::{CounterEntry, CounterNode, OwnWrite};
 
 /// A counter that a transaction reads and edits.
 #[derive(Debug)]
