@@ -182,6 +182,18 @@ impl Context {
         }
     }
 
+    /// Covers a whole version, which must cover this one.
+    pub(crate) fn rise_to(&mut self, version: &VersionVector) -> Result<(), String> {
+        if self.numbered().any(|(index, replica)| self.counter(index) > version.counter(replica)) {
+            return Err("a dot is not covered by the version".into());
+        }
+        for (replica, counter) in version.iter() {
+            let index = self.intern(replica).map_err(|error| error.to_string())?;
+            self.raise(index, counter);
+        }
+        Ok(())
+    }
+
     pub(crate) fn dot(&self, dot: LocalDot) -> Dot {
         Dot::new(self.id(dot.replica()), dot.counter())
     }

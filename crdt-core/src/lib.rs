@@ -76,8 +76,9 @@ pub use state::ReissueError;
 pub use text::Text;
 pub use transaction::{Committed, CounterMut, EditError, MapMut, RegisterMut, SetMut, Transaction};
 pub use types::{
-    CounterOverflow, DeltaError, GCounter, GCounterDelta, LwwRegister, LwwRegisterDelta, MvRegister, MvRegisterDelta,
-    OrSet, OrSetDelta, PnCounter, PnCounterDelta, StampExhausted, WriteError,
+    CountError, CounterMap, CounterMapDelta, CounterOverflow, DeltaError, GCounter, GCounterDelta, LwwMap, LwwMapDelta,
+    LwwRegister, LwwRegisterDelta, MvRegister, MvRegisterDelta, OrSet, OrSetDelta, PnCounter, PnCounterDelta,
+    StampExhausted, WriteError,
 };
 pub use value::{Float, Value};
 pub use version::{BadCounter, Causality, VersionVector};

@@ -116,7 +116,7 @@ impl<K, V> Table<K, V> {
         }
     }
 
-    fn find<Q>(&self, spread: Spread, key: &Q) -> Option<&V>
+    fn find<Q>(&self, spread: Spread, key: &Q) -> Option<&(K, V)>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -127,7 +127,7 @@ impl<K, V> Table<K, V> {
             Shards::Many(directory) => &directory.shards[spread.shard(directory.shards.len())],
         };
         let position = shard.position(spread, key).ok()?;
-        Some(&shard.entries()[position].1)
+        Some(&shard.entries()[position])
     }
 
     /// Returns the shard for `spread`, to be written, and where entries in a directory are counted.
@@ -152,10 +152,18 @@ impl<K: Eq + Hash, V> Table<K, V> {
     where
         K: Borrow<Q>,
     {
+        self.get_key_value(key).map(|(_, value)| value)
+    }
+
+    /// Returns the key as it is stored, and its value. O(1).
+    pub(crate) fn get_key_value<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<(&K, &V)>
+    where
+        K: Borrow<Q>,
+    {
         if self.is_empty() {
             return None;
         }
-        self.find(Spread::of(key), key)
+        self.find(Spread::of(key), key).map(|(key, value)| (key, value))
     }
 }
 

@@ -10,24 +10,29 @@
 //! Who writes is an argument, never part of a value: a clone is another copy of the value, not a
 //! second writer with the same name. Deliberately absent: operations without deltas, tombstones.
 
+mod counter_map;
 mod g_counter;
+mod lww_map;
 mod lww_register;
 mod mv_register;
+mod or_map;
 mod or_set;
 mod pn_counter;
 mod totals;
 
 use thiserror::Error;
 
+pub use counter_map::{CountError, CounterMap, CounterMapDelta};
 pub use g_counter::{GCounter, GCounterDelta};
+pub use lww_map::{LwwMap, LwwMapDelta};
 pub use lww_register::{LwwRegister, LwwRegisterDelta, StampExhausted};
 pub use mv_register::{MvRegister, MvRegisterDelta};
 pub use or_set::{OrSet, OrSetDelta};
 pub use pn_counter::{PnCounter, PnCounterDelta};
 pub use totals::CounterOverflow;
 
-use crate::context::TooManyReplicas;
-use crate::id::{COUNTER_MAX, Dot};
+use crate::context::{Context, LocalDot, TooManyReplicas};
+use crate::id::{COUNTER_MAX, Dot, ReplicaId};
 
 /// Why a delta was refused. The value is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -61,4 +66,29 @@ pub enum WriteError {
 /// Tells whether deserialised dots could have been spent: counters in range, strictly ascending.
 fn are_valid(dots: &[Dot]) -> bool {
     dots.iter().all(|dot| (1..=COUNTER_MAX).contains(&dot.counter)) && dots.is_sorted_by(|a, b| a < b)
+}
+
+/// Returns the name of a replica's next transaction, in full and by its number. Whoever makes it covers it.
+fn next(context: &mut Context, replica: ReplicaId) -> Result<(Dot, LocalDot), WriteError> {
+    let counter = context.counter_of(replica) + 1;
+    if counter > COUNTER_MAX {
+        return Err(WriteError::CounterExhausted);
+    }
+    let index = context.intern(replica)?;
+    Ok((Dot::new(replica, counter), LocalDot::new(index, counter)))
+}
+
+/// Tells whether a transaction is the next of its replica, or else covered.
+fn is_new(context: &Context, dot: Dot) -> Result<bool, DeltaError> {
+    let seen = context.counter_of(dot.replica);
+    if dot.counter > seen + 1 {
+        return Err(DeltaError::Gap { missing: Dot::new(dot.replica, seen + 1) });
+    }
+    Ok(dot.counter > seen)
+}
+
+/// Returns the local name of a dot, if it is covered.
+fn covered(context: &Context, dot: Dot) -> Result<LocalDot, DeltaError> {
+    let local = context.local(dot).filter(|local| context.covers(*local));
+    local.ok_or(DeltaError::Gap { missing: dot })
 }

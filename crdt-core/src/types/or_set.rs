@@ -12,7 +12,7 @@
 //!
 //! Deliberately absent: order among elements, and a way to apply deltas out of order.
 
-mod serialised;
+pub(super) mod serialised;
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
@@ -22,11 +22,11 @@ use std::{fmt, mem};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{DeltaError, WriteError};
+use super::{DeltaError, WriteError, covered, is_new, next};
 use crate::context::{Context, LocalDot, TooManyReplicas};
 use crate::dots::Dots;
 use crate::elements::{Elements, Sides};
-use crate::id::{COUNTER_MAX, Dot, ReplicaId};
+use crate::id::{Dot, ReplicaId};
 use crate::version::VersionVector;
 
 /// A set in which a concurrent insert beats a remove. Cloning is O(1).
@@ -149,18 +149,12 @@ impl<E: Clone + Eq + Hash> OrSet<E> {
     /// # Errors
     /// [`DeltaError::Gap`] if it builds on a delta that is missing; nothing has changed.
     pub fn apply(&mut self, delta: &OrSetDelta<E>) -> Result<bool, DeltaError> {
-        let Dot { replica, counter } = delta.dot;
-        let seen = self.context.counter_of(replica);
-        if counter <= seen {
+        if !is_new(&self.context, delta.dot)? {
             return Ok(false);
-        }
-        if counter != seen + 1 {
-            return Err(DeltaError::Gap { missing: Dot::new(replica, seen + 1) });
         }
         let superseded: SmallVec<[Dots; 1]> =
             delta.changes.iter().map(|change| self.covered(&change.superseded)).collect::<Result<_, _>>()?;
-        let index = self.context.intern(replica)?;
-        let added = LocalDot::new(index, counter);
+        let added = LocalDot::new(self.context.intern(delta.dot.replica)?, delta.dot.counter);
         for (change, superseded) in delta.changes.iter().zip(superseded) {
             let change_dots = |dots: &mut Dots| {
                 dots.retain(|dot| !superseded.contains(dot));
@@ -170,7 +164,7 @@ impl<E: Clone + Eq + Hash> OrSet<E> {
             };
             self.elements.update(&change.element, change_dots, |_, _| {});
         }
-        self.context.raise(index, counter);
+        self.context.raise(added.replica(), added.counter());
         Ok(true)
     }
 
@@ -194,13 +188,9 @@ impl<E: Clone + Eq + Hash> OrSet<E> {
 
     /// Takes the replica's next dot and covers it.
     fn spend(&mut self, replica: ReplicaId) -> Result<(Dot, LocalDot), WriteError> {
-        let counter = self.context.counter_of(replica) + 1;
-        if counter > COUNTER_MAX {
-            return Err(WriteError::CounterExhausted);
-        }
-        let index = self.context.intern(replica)?;
-        self.context.raise(index, counter);
-        Ok((Dot::new(replica, counter), LocalDot::new(index, counter)))
+        let (dot, local) = next(&mut self.context, replica)?;
+        self.context.raise(local.replica(), local.counter());
+        Ok((dot, local))
     }
 }
 
@@ -245,8 +235,7 @@ impl<E: Clone + Ord + Hash> OrSet<E> {
 impl<E> OrSet<E> {
     /// Returns the local names of dots, if all are covered.
     fn covered(&self, dots: &[Dot]) -> Result<Dots, DeltaError> {
-        let covered = |dot: &Dot| self.context.local(*dot).filter(|local| self.context.covers(*local));
-        dots.iter().map(|dot| covered(dot).ok_or(DeltaError::Gap { missing: *dot })).collect()
+        dots.iter().map(|dot| covered(&self.context, *dot)).collect()
     }
 
     /// Returns the full names of dots, ascending.

@@ -6,10 +6,11 @@
 //!
 //! `CRDT_LAW_CASES` sets the number of scripts for each law of each type.
 
+mod maps;
 mod subjects;
 mod world;
 
-use crdt_core::{GCounter, LwwRegister, MvRegister, OrSet, PnCounter};
+use crdt_core::{CounterMap, GCounter, LwwMap, LwwRegister, MvRegister, OrSet, PnCounter};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde::Serialize;
@@ -164,6 +165,8 @@ laws_of!(pn_counter, PnCounter);
 laws_of!(lww_register, LwwRegister<u8>);
 laws_of!(mv_register, MvRegister<u8>);
 laws_of!(or_set, OrSet<u16>);
+laws_of!(lww_map, LwwMap<u8, u8>);
+laws_of!(counter_map, CounterMap<u8>);
 
 /// Sets of hundreds of elements have a directory of shards, which splits and unites.
 #[test]
@@ -174,6 +177,20 @@ fn large_or_sets_obey_the_same_laws() {
         merge_is_idempotent(world);
         deltas_in_causal_order_equal_the_merge(world);
         the_naive_model_agrees(world);
+        equal_values_have_equal_bytes(world);
+    });
+}
+
+/// So have maps of as many keys.
+#[test]
+fn large_lww_maps_obey_the_same_laws() {
+    check_scripts::<LwwMap<u16, u8>>(100, 1..18, |world| {
+        merge_is_commutative(world);
+        merge_is_associative(world);
+        merge_is_idempotent(world);
+        deltas_in_causal_order_equal_the_merge(world);
+        the_naive_model_agrees(world);
+        serialised_values_and_deltas_come_back(world);
         equal_values_have_equal_bytes(world);
     });
 }

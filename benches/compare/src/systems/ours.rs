@@ -6,10 +6,13 @@
 mod document;
 mod types;
 
-pub(crate) use document::{Cart, CounterDocument, MapDocument, SetDocument};
-pub(crate) use types::{Counter, Set};
+pub(crate) use document::{CartDocument, CounterDocument, MapDocument, SetDocument};
+pub(crate) use types::{Cart, Counter, Numbers, Set};
 
 use crdt_core::ReplicaId;
+
+/// The wall clock stands still.
+const WALL_MS: u64 = 1_700_000_000_000;
 
 fn replica_id(replica: u64) -> ReplicaId {
     ReplicaId::from_u128(super::id(replica))

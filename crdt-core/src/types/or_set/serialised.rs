@@ -56,13 +56,7 @@ impl<E: Clone + Ord + Hash> TryFrom<Parts<E>> for OrSet<E> {
 
     fn try_from(Parts { version, elements: listed }: Parts<E>) -> Result<Self, String> {
         let Listed { mut context, elements } = listed;
-        if context.numbered().any(|(index, replica)| context.counter(index) > version.counter(replica)) {
-            return Err("a dot is not covered by the version".into());
-        }
-        for (replica, counter) in version.iter() {
-            let index = context.intern(replica).map_err(|error| error.to_string())?;
-            context.raise(index, counter);
-        }
+        context.rise_to(&version)?;
         Ok(Self { context, elements: Elements::built(elements) })
     }
 }
@@ -131,7 +125,7 @@ impl<E> TryFrom<DeltaParts<E>> for OrSetDelta<E> {
 }
 
 /// A list of which one is the usual length.
-struct Few<T>(SmallVec<[T; 1]>);
+pub(in crate::types) struct Few<T>(pub(in crate::types) SmallVec<[T; 1]>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -140,7 +134,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
 }
 
 /// Reads a list, and believes nobody who says how long it is: `SmallVec` by itself makes room for that.
-pub(super) fn few<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+pub(in crate::types) fn few<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<SmallVec<[T; 1]>, D::Error> {
     struct Items<T>(PhantomData<T>);

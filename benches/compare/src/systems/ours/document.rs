@@ -6,11 +6,9 @@ use std::sync::Arc;
 use crdt_core::codec::{Encode, Reader};
 use crdt_core::{Changes, Delta, DeltaLog, Document, Kind, MapMut, ReplicaId, Snapshot, Value, VersionVector};
 
-use super::replica_id;
+use super::{WALL_MS, replica_id};
 use crate::systems::{CartReplica, CatchUp, CounterReplica, Deltas, FullState, MapReplica, SetReplica, StateMerge};
 
-/// The wall clock stands still.
-const WALL_MS: u64 = 1_700_000_000_000;
 /// Writes in one transaction, where many are made at once.
 const TRANSACTION_WRITES: usize = 1_000;
 
@@ -266,9 +264,9 @@ impl MapReplica for MapDocument {
 }
 
 /// A document with counters in a map "c".
-pub(crate) struct Cart(Logged);
+pub(crate) struct CartDocument(Logged);
 
-impl CartReplica for Cart {
+impl CartReplica for CartDocument {
     fn empty(replica: u64, _: &[String]) -> Self {
         Self(Logged::new(replica))
     }

@@ -1,11 +1,15 @@
 //! The plain types. What they send is a delta, encoded by serde.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use crdt_core::{OrSet, OrSetDelta, PnCounter, PnCounterDelta, ReplicaId};
+use crdt_core::{
+    CounterMap, CounterMapDelta, HybridClock, LwwMap, OrSet, OrSetDelta, PnCounter, PnCounterDelta, ReplicaId, Text,
+};
 
-use super::replica_id;
-use crate::systems::{CounterReplica, Deltas, Element, FullState, SetReplica, StateMerge, from_bytes, to_bytes};
+use super::{WALL_MS, replica_id};
+use crate::systems::{
+    CartReplica, CounterReplica, Deltas, Element, FullState, MapReplica, SetReplica, StateMerge, from_bytes, to_bytes,
+};
 
 /// An [`OrSet`] and who writes to it.
 pub(crate) struct Set {
@@ -117,5 +121,80 @@ impl CounterReplica for Counter {
 
     fn merge(&mut self, state: &mut Self::State) {
         self.counter.merge(state);
+    }
+}
+
+/// An [`LwwMap`], who writes to it and by which clock.
+pub(crate) struct Numbers {
+    replica: ReplicaId,
+    clock: HybridClock,
+    map: LwwMap<Text, i64>,
+}
+
+impl MapReplica for Numbers {
+    type State = LwwMap<Text, i64>;
+
+    fn empty(replica: u64) -> Self {
+        Self { replica: replica_id(replica), clock: HybridClock::new(), map: LwwMap::new() }
+    }
+
+    fn put_all(&mut self, keys: &[String], number: i64) {
+        for key in keys {
+            let stamp = self.clock.stamp(WALL_MS);
+            let _ = self.map.insert(self.replica, stamp, key.as_str().into(), number).expect("two replicas");
+        }
+    }
+
+    fn copy(&mut self, replica: u64) -> Self {
+        // A clone would share its tables and profit from it.
+        Self { replica: replica_id(replica), clock: self.clock.clone(), map: from_bytes(&to_bytes(&self.map)) }
+    }
+
+    fn contents(&mut self) -> HashMap<String, i64> {
+        self.map.iter().map(|(key, number)| (key.to_string(), *number)).collect()
+    }
+
+    fn state(&mut self, _: &mut Self) -> Self::State {
+        from_bytes(&to_bytes(&self.map))
+    }
+
+    fn merge(&mut self, state: &mut Self::State) {
+        self.map.merge(state).expect("two replicas");
+    }
+}
+
+/// A [`CounterMap`] of quantities, who edits it, and what the others have not been sent.
+pub(crate) struct Cart {
+    replica: ReplicaId,
+    map: CounterMap<Text>,
+    unsent: Vec<CounterMapDelta<Text>>,
+}
+
+impl CartReplica for Cart {
+    fn empty(replica: u64, _: &[String]) -> Self {
+        Self { replica: replica_id(replica), map: CounterMap::new(), unsent: Vec::new() }
+    }
+
+    fn add(&mut self, item: &str, quantity: i64) {
+        self.unsent.push(self.map.add(self.replica, item.into(), quantity).expect("within all limits"));
+    }
+
+    fn remove(&mut self, item: &str) {
+        self.unsent.extend(self.map.remove(self.replica, item).expect("within all limits"));
+    }
+
+    fn flush(&mut self) -> Vec<u8> {
+        to_bytes(&std::mem::take(&mut self.unsent))
+    }
+
+    fn receive(&mut self, message: &[u8]) {
+        for delta in from_bytes::<Vec<CounterMapDelta<Text>>>(message) {
+            self.map.apply(&delta).expect("deltas come in order");
+        }
+    }
+
+    fn contents(&mut self) -> HashMap<String, i64> {
+        let quantity = |sum: i128| i64::try_from(sum).expect("quantities are small");
+        self.map.iter().filter(|(_, sum)| *sum != 0).map(|(item, sum)| (item.to_string(), quantity(sum))).collect()
     }
 }
