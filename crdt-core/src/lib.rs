@@ -19,6 +19,8 @@
 //! | [`LwwRegister`] | the later stamp wins | in any order, any number of times |
 //! | [`MvRegister`] | all stay, until a write that saw them | in causal order, any number of times |
 //! | [`OrSet`] | an insert beats a remove | in causal order, any number of times |
+//! | [`LwwMap`] | of one key: all stay, readers get the later stamp, a write beats a remove | in causal order, any number of times |
+//! | [`CounterMap`] | add up; a remove takes back what it has seen | in causal order, any number of times |
 //!
 //! There is no IO here, no clock, no thread: time and identity enter as arguments, so one seed can
 //! replay a whole network. One random number a process seeds the hash of its tables, against floods

@@ -7,6 +7,7 @@
 //! leaves out.
 
 mod documents;
+mod maps;
 mod types;
 
 use criterion::{criterion_group, criterion_main};
@@ -28,5 +29,7 @@ criterion_group!(
     types::or_set_bytes,
     types::counter,
     types::registers,
+    maps::lww_map_merge,
+    maps::counter_map_add,
 );
 criterion_main!(core);
