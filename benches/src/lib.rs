@@ -5,6 +5,7 @@
 pub mod growth;
 pub mod loopback;
 pub mod pair;
+pub mod program;
 pub mod report;
 
 use std::error::Error;

@@ -11,13 +11,12 @@
 //! cargo run --release -p crdt-benches --bin snapshots [-- --quick] [--json FILE]
 //! ```
 
-use std::fs;
 use std::hint::black_box;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use crdt_benches::program::{Common, end};
 use crdt_benches::report::{Report, Row};
 use crdt_benches::{Failed, elements, ensure, insert_one, key, replica, scattered, set_document};
 use crdt_core::{Document, OrSet, Text};
@@ -25,12 +24,8 @@ use crdt_core::{Document, OrSet, Text};
 /// Measures what a live snapshot costs.
 #[derive(Parser)]
 struct Arguments {
-    /// Small and short, to see that it works: the figures mean nothing.
-    #[arg(long)]
-    quick: bool,
-    /// Also writes the figures to a file, one JSON object a line.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// How many operations one figure is the mean of.
@@ -110,18 +105,12 @@ impl Contender {
 }
 
 fn main() -> ExitCode {
-    match measure(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("snapshots: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end("snapshots", measure(&Arguments::parse()))
 }
 
 fn measure(arguments: &Arguments) -> Result<(), Failed> {
     let (sizes, rounds): (&[usize], _) =
-        if arguments.quick { (&[1_000], 2) } else { (&[1_000, 10_000, 100_000, 1_000_000], 51) };
+        if arguments.common.quick { (&[1_000], 2) } else { (&[1_000, 10_000, 100_000, 1_000_000], 51) };
     let mut contenders = sizes.iter().map(|size| Contender::new(*size)).collect::<Result<Vec<_>, _>>()?;
     for _ in 0..rounds {
         for contender in &mut contenders {
@@ -138,10 +127,7 @@ fn measure(arguments: &Arguments) -> Result<(), Failed> {
     for contender in &mut contenders {
         contender.check()?;
     }
-    if let Some(path) = &arguments.json {
-        fs::write(path, report.to_json_lines())?;
-    }
-    Ok(())
+    arguments.common.write(&report)
 }
 
 /// Runs something a thousand times, and returns how many nanoseconds one took.

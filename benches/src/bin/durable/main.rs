@@ -24,18 +24,15 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 
 use crdt_benches::Failed;
+use crdt_benches::program::{Common, end};
 use crdt_benches::report::Report;
 use plan::Plan;
 
 /// Measures what durability costs.
 #[derive(Parser)]
 struct Arguments {
-    /// Small and short, to see that it works: the figures mean nothing.
-    #[arg(long)]
-    quick: bool,
-    /// Also writes the figures to a file, one JSON object a line.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
     /// Where the stores are made, on the disk that is to be measured; a folder for temporary files unless given.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -60,18 +57,12 @@ enum Measure {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let plan = if arguments.quick { Plan::quick() } else { Plan::full() };
+    let plan = if arguments.common.quick { Plan::quick() } else { Plan::full() };
     let outcome = match arguments.child.as_slice() {
         [part, folder] => memory::play(part, Path::new(folder), &plan),
         _ => measure(&arguments, &plan),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("durable: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end("durable", outcome)
 }
 
 fn measure(arguments: &Arguments, plan: &Plan) -> Result<(), Failed> {
@@ -93,8 +84,5 @@ fn measure(arguments: &Arguments, plan: &Plan) -> Result<(), Failed> {
     if is_wanted(Measure::Memory) {
         memory::measure(&folder.path().join("memory"), plan, &mut report)?;
     }
-    if let Some(path) = &arguments.json {
-        fs::write(path, report.to_json_lines())?;
-    }
-    Ok(())
+    arguments.common.write(&report)
 }

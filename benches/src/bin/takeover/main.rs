@@ -15,13 +15,12 @@
 mod alone;
 mod bare;
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use crdt_benches::loopback::Provider;
+use crdt_benches::program::{Common, end};
 use crdt_benches::report::{Report, Row, median};
 use crdt_benches::{Failed, ensure, runtime, set_document};
 use crdt_core::Snapshot;
@@ -32,12 +31,8 @@ use bare::{Buffers, Script};
 /// Measures how fast a fresh peer takes over a document.
 #[derive(Parser)]
 struct Arguments {
-    /// Small and short, to see that it works: the figures mean nothing.
-    #[arg(long)]
-    quick: bool,
-    /// Also writes the figures to a file, one JSON object a line.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
     /// How many entries the document has.
     #[arg(long, default_value_t = 1_000_000)]
     entries: usize,
@@ -72,17 +67,11 @@ struct Rounds {
 }
 
 fn main() -> ExitCode {
-    match measure(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("takeover: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end("takeover", measure(&Arguments::parse()))
 }
 
 fn measure(arguments: &Arguments) -> Result<(), Failed> {
-    let (entries, rounds) = if arguments.quick { (20_000, 2) } else { (arguments.entries, arguments.rounds) };
+    let (entries, rounds) = if arguments.common.quick { (20_000, 2) } else { (arguments.entries, arguments.rounds) };
     ensure(entries > 0 && rounds > 0, || "there is nothing to measure".to_owned())?;
     // Through bytes, so that it lies in memory as if it had been read or received.
     let bytes = set_document(1, 0..entries).snapshot().encode();
@@ -116,10 +105,7 @@ fn measure(arguments: &Arguments) -> Result<(), Failed> {
     }
     runtime.block_on(provider.close());
     let report = figures.tell(entries, received_bytes, &script);
-    if let Some(path) = &arguments.json {
-        fs::write(path, report.to_json_lines())?;
-    }
-    Ok(())
+    arguments.common.write(&report)
 }
 
 impl Rounds {
