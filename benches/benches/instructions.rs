@@ -11,8 +11,8 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
-use crdt_benches::{WALL_MS, insert, insert_one, replica, set_document};
-use crdt_core::{Delta, Document, Snapshot};
+use crdt_benches::{WALL_MS, insert, insert_one, key, replica, set_document};
+use crdt_core::{CounterMap, CounterMapDelta, Delta, Document, HybridClock, LwwMap, OrSet, OrSetDelta, Snapshot, Text};
 use crdt_sync::{Config, DocumentId, Endpoint, Input, LinkId, Now, Output};
 use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
@@ -66,6 +66,50 @@ fn states() -> Vec<(Document, Snapshot)> {
         (Document::from_snapshot(replica(1), through_bytes(left)), through_bytes(right))
     };
     (0..PAIRS).map(|number| pair(2 * SIZE * number)).collect()
+}
+
+/// A plain value that shares no table with anybody.
+fn through_bytes<T: serde::Serialize + for<'de> serde::Deserialize<'de>>(value: &T) -> T {
+    let bytes = postcard::to_stdvec(value).expect("has a length");
+    postcard::from_bytes(&bytes).expect("our own bytes")
+}
+
+fn text(number: usize) -> Text {
+    Text::from(key(number))
+}
+
+fn set() -> OrSet<Text> {
+    let mut set = OrSet::new();
+    let _ = set.extend(replica(1), (0..SIZE).map(text)).expect("within all limits");
+    through_bytes(&set)
+}
+
+fn set_deltas() -> Vec<Vec<u8>> {
+    let mut writer = set();
+    let deltas =
+        (SIZE..SIZE + DELTAS).map(|number| writer.insert(replica(2), text(number)).expect("within all limits"));
+    deltas.map(|delta| postcard::to_stdvec(&delta).expect("has a length")).collect()
+}
+
+type Numbers = LwwMap<Text, i64>;
+
+/// Two maps, of which one was overwritten all over.
+fn maps() -> (Numbers, Numbers) {
+    let mut map = Numbers::new();
+    let mut clock = HybridClock::new();
+    let entries = |value| (0..SIZE).map(move |number| (text(number), value));
+    let _ = map.extend(replica(1), clock.stamp(WALL_MS), entries(1)).expect("within all limits");
+    let before = through_bytes(&map);
+    let _ = map.extend(replica(2), clock.stamp(WALL_MS), entries(2)).expect("within all limits");
+    (before, through_bytes(&map))
+}
+
+fn counters() -> CounterMap<Text> {
+    let mut map = CounterMap::new();
+    for number in 0..SIZE {
+        let _ = map.add(replica(1), text(number), 1).expect("within all limits");
+    }
+    through_bytes(&map)
 }
 
 /// Two endpoints that are linked and equal.
@@ -157,6 +201,35 @@ fn write_under_snapshots(mut document: Document) -> Document {
     document
 }
 
+#[library_benchmark(config = at_most("apply_set_deltas"))]
+#[bench::run(set(), set_deltas())]
+fn apply_set_deltas(mut set: OrSet<Text>, deltas: Vec<Vec<u8>>) -> OrSet<Text> {
+    for bytes in &deltas {
+        let delta: OrSetDelta<Text> = postcard::from_bytes(bytes).expect("our own bytes");
+        let _ = black_box(set.apply(&delta).expect("deltas are in order"));
+    }
+    set
+}
+
+#[library_benchmark(config = at_most("merge_maps"))]
+#[bench::run(maps())]
+fn merge_maps((mut map, other): (Numbers, Numbers)) -> (Numbers, Numbers) {
+    map.merge(&other).expect("two replicas");
+    (map, other)
+}
+
+#[library_benchmark(config = at_most("count_in_maps"))]
+#[bench::run([counters(), counters()])]
+fn count_in_maps([mut here, mut there]: [CounterMap<Text>; 2]) -> [CounterMap<Text>; 2] {
+    for number in 0..DELTAS {
+        let delta = here.add(replica(2), text(number), 1).expect("within all limits");
+        let bytes = postcard::to_stdvec(&delta).expect("has a length");
+        let delta: CounterMapDelta<Text> = postcard::from_bytes(&bytes).expect("our own bytes");
+        let _ = black_box(there.apply(&delta).expect("deltas are in order"));
+    }
+    [here, there]
+}
+
 #[library_benchmark(config = at_most("exchange_writes"))]
 #[bench::run(endpoints())]
 fn exchange_writes(mut ends: [Endpoint; 2]) -> [Endpoint; 2] {
@@ -177,6 +250,9 @@ library_benchmark_group!(
         encode_snapshot,
         decode_snapshot,
         write_under_snapshots,
+        apply_set_deltas,
+        merge_maps,
+        count_in_maps,
         exchange_writes
     ]
 );
