@@ -176,9 +176,9 @@ pub struct RegisterRef<'a> {
 
 /// One of the values that stand side by side in a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conflict<'a> {
+pub struct Conflict<'a, T = Value> {
     /// What was written.
-    pub value: &'a Value,
+    pub value: &'a T,
     /// The writer's timestamp.
     pub stamp: Stamp,
     /// The transaction that wrote it.
@@ -197,12 +197,7 @@ impl<'a> RegisterRef<'a> {
     /// next write replaces them all.
     #[must_use]
     pub fn conflicts(&self) -> Vec<Conflict<'a>> {
-        let conflict = |entry: &'a RegisterEntry| Conflict {
-            value: &entry.value,
-            stamp: entry.stamp,
-            dot: self.context.dot(entry.dot),
-        };
-        self.register.ranked(self.context).into_iter().map(conflict).collect()
+        conflicts(self.register, self.context)
     }
 
     /// Tells whether concurrent writes stand side by side.
@@ -210,6 +205,13 @@ impl<'a> RegisterRef<'a> {
     pub fn is_conflicted(&self) -> bool {
         self.register.entries.len() > 1
     }
+}
+
+/// Returns all values of a register, the winner first.
+pub(crate) fn conflicts<'a, T>(register: &'a RegisterNode<T>, context: &Context) -> Vec<Conflict<'a, T>> {
+    let conflict =
+        |entry: &'a RegisterEntry<T>| Conflict { value: &entry.value, stamp: entry.stamp, dot: context.dot(entry.dot) };
+    register.ranked(context).into_iter().map(conflict).collect()
 }
 
 /// A set of values.

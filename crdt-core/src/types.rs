@@ -8,9 +8,11 @@
 //! may arrive.
 //!
 //! Who writes is an argument, never part of a value: a clone is another copy of the value, not a
-//! second writer with the same name. Deliberately absent: operations without deltas, tombstones.
+//! second writer with the same name. Deliberately absent: operations without deltas; tombstones, but for what a removed
+//! counter leaves until its owner writes again.
 
 mod counter_map;
+mod few;
 mod g_counter;
 mod lww_map;
 mod lww_register;
@@ -66,6 +68,14 @@ pub enum WriteError {
 /// Tells whether deserialised dots could have been spent: counters in range, strictly ascending.
 fn are_valid(dots: &[Dot]) -> bool {
     dots.iter().all(|dot| (1..=COUNTER_MAX).contains(&dot.counter)) && dots.is_sorted_by(|a, b| a < b)
+}
+
+/// Tells whether an honest replica could have superseded these in the transaction `by`: counters in range, one of each
+/// replica, ascending, and its own before this one.
+fn are_superseded(dots: &[Dot], by: Dot) -> bool {
+    are_valid(dots)
+        && dots.is_sorted_by(|a, b| a.replica < b.replica)
+        && dots.iter().all(|dot| dot.replica != by.replica || dot.counter < by.counter)
 }
 
 /// Returns the name of a replica's next transaction, in full and by its number. Whoever makes it covers it.

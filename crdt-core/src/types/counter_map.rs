@@ -5,7 +5,8 @@
 //! is counted since lies above.
 //!
 //! So a key that is removed leaves one small entry for each *other* replica that had counted under it, which readers do
-//! not see, until the next write of that replica to the map, under whatever key, takes it out.
+//! not see, until the next write of that replica to the map, under whatever key, takes it out. A replica that never
+//! writes again leaves it for good.
 //!
 //! Source: Baquero, Almeida, Lerche, "The problem with embedded CRDT counters and a solution" (2016); differs in: one
 //! entry a replica with a base instead of a fresh entry per exchange, and the owner's clean-up.
@@ -15,6 +16,7 @@
 mod count;
 
 use std::borrow::Borrow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hash;
 
@@ -23,9 +25,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use smallvec::SmallVec;
 use thiserror::Error;
 
-use count::{Count, Own};
+use count::Count;
 
-use super::or_map::{Delta, OrMap};
+use super::or_map::{Cell, Delta, OrMap};
 use super::{DeltaError, WriteError};
 use crate::context::{ReplicaIndex, TooManyReplicas};
 use crate::id::{Dot, ReplicaId};
@@ -55,8 +57,8 @@ use crate::version::VersionVector;
 #[serde(transparent, bound(serialize = "K: Ord + Serialize"))]
 pub struct CounterMap<K> {
     counters: OrMap<K, CounterNode>,
-    /// The keys under which a replica's entry counts nothing and waits for its owner to take it out. It follows from
-    /// `counters`, and is nearly always empty.
+    /// By replica, the keys under which its entry counts nothing and waits for it to take it out. It follows from
+    /// `counters`.
     #[serde(skip)]
     resets: OrdMap<ReplicaIndex, OrdSet<K>>,
 }
@@ -98,7 +100,8 @@ impl<K> CounterMap<K> {
         self.len() == 0
     }
 
-    /// Yields the keys and their sums, in an order that differs from process to process.
+    /// Yields the keys and their sums, in an order that differs from process to process. O(keys, and those removed that
+    /// wait for whoever had counted there).
     pub fn iter(&self) -> impl Iterator<Item = (&K, i128)> {
         self.counters.iter().filter_map(|(key, counter)| Some((key, counter.visible_value()?)))
     }
@@ -110,7 +113,7 @@ impl<K> CounterMap<K> {
     }
 }
 
-impl<K: Clone + Ord + Hash> CounterMap<K> {
+impl<K: Eq + Hash> CounterMap<K> {
     /// Returns the sum under a key, if anything was counted there. O(1).
     #[must_use]
     pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<i128>
@@ -128,30 +131,63 @@ impl<K: Clone + Ord + Hash> CounterMap<K> {
     {
         self.get(key).is_some()
     }
+}
 
-    /// Adds to the sum under a key as `replica`, or takes away from it. Adding 0 makes the key be there. O(1).
+impl<K: Clone + Ord + Hash> CounterMap<K> {
+    /// Adds to the sum under a key as `replica`, or takes away from it. Adding 0 makes the key be there. O(1), and O(keys)
+    /// under which the replica had counted and others have removed that since its last write.
     ///
     /// # Errors
     /// [`CountError`]; nothing has changed.
     pub fn add(&mut self, replica: ReplicaId, key: K, by: i64) -> Result<CounterMapDelta<K>, CountError> {
         let Self { counters, resets } = self;
         let (dot, local) = counters.next(replica)?;
-        let own = counters.edit(&key, |counter, _| {
-            let own = match counter.entry(local.replica()).filter(|entry| entry.is_live()) {
-                Some(entry) => Own::Continued(entry.total.checked_add(by).ok_or(CountError::TotalOverflow)?),
-                None => Own::Began(by),
-            };
-            own.apply(counter, local, |before, after| note(resets, &key, before, after));
-            Ok::<_, CountError>(own)
+        let count = counters.edit(&key, |counter, _| {
+            Count::add(counter, local, by, |before, after| note(resets, &key, before, after))
         })?;
         counters.raise(local);
         let mut changes = self.take_out_resets(local.replica());
-        changes.push((key, Count { own: Some(own), resets: SmallVec::new() }));
+        changes.push((key, count));
         Ok(CounterMapDelta(Delta::new(dot, changes)))
     }
 
+    /// Adds to the sums under several keys as `replica`, in one transaction; `None` if there are none. What comes twice
+    /// under one key is added up. O(keys × log keys), and as [`add`](Self::add).
+    ///
+    /// # Errors
+    /// [`CountError`]; nothing has changed.
+    pub fn extend(
+        &mut self,
+        replica: ReplicaId,
+        amounts: impl IntoIterator<Item = (K, i64)>,
+    ) -> Result<Option<CounterMapDelta<K>>, CountError> {
+        let mut sums: BTreeMap<K, i64> = BTreeMap::new();
+        for (key, by) in amounts {
+            let sum = sums.entry(key).or_default();
+            *sum = sum.checked_add(by).ok_or(CountError::TotalOverflow)?;
+        }
+        if sums.is_empty() {
+            return Ok(None);
+        }
+        // What is refused must be found before anything changes.
+        let mut counted = self.clone();
+        let mut changes = SmallVec::new();
+        let Self { counters, resets } = &mut counted;
+        let (dot, local) = counters.next(replica)?;
+        for (key, by) in sums {
+            let count = counters.edit(&key, |counter, _| {
+                Count::add(counter, local, by, |before, after| note(resets, &key, before, after))
+            })?;
+            changes.push((key, count));
+        }
+        counters.raise(local);
+        changes.extend(counted.take_out_resets(local.replica()));
+        *self = counted;
+        Ok(Some(CounterMapDelta(Delta::new(dot, changes))))
+    }
+
     /// Removes a key as `replica`, with everything that was counted under it; `None` if it is not there. O(replicas
-    /// that count under it).
+    /// that count under it), and as [`add`](Self::add).
     ///
     /// # Errors
     /// [`WriteError`]; nothing has changed.
@@ -165,7 +201,8 @@ impl<K: Clone + Ord + Hash> CounterMap<K> {
         self.take_back(replica, vec![key]).map(Some)
     }
 
-    /// Removes all keys as `replica`, in one transaction; `None` if there are none. O(keys × log keys).
+    /// Removes all keys as `replica`, in one transaction; `None` if there are none. O(keys × log keys), and as
+    /// [`add`](Self::add).
     ///
     /// # Errors
     /// [`WriteError`]; nothing has changed.
@@ -177,7 +214,7 @@ impl<K: Clone + Ord + Hash> CounterMap<K> {
     /// Takes in a delta; tells whether it was new. O(entries of the delta).
     ///
     /// # Errors
-    /// [`DeltaError::Gap`] if it builds on a delta that is missing; nothing has changed.
+    /// [`DeltaError`]: it builds on a delta that is missing, or its writer is one too many; nothing has changed.
     pub fn apply(&mut self, delta: &CounterMapDelta<K>) -> Result<bool, DeltaError> {
         let Self { counters, resets } = self;
         counters.apply(&delta.0, |key, before, after| note(resets, key, before, after))
@@ -211,11 +248,11 @@ impl<K: Clone + Ord + Hash> CounterMap<K> {
     /// Takes out the replica's own entries that were reset as a whole.
     fn take_out_resets(&mut self, owner: ReplicaIndex) -> SmallVec<[(K, Count); 1]> {
         let Some(keys) = self.resets.remove(&owner) else { return SmallVec::new() };
-        let drop = |key: K| {
+        let take_out = |key: K| {
             self.counters.edit(&key, |counter, _| counter.put(owner, None));
-            (key, Count { own: Some(Own::Dropped), resets: SmallVec::new() })
+            (key, Count::taken_out())
         };
-        keys.into_iter().map(drop).collect()
+        keys.into_iter().map(take_out).collect()
     }
 }
 
@@ -269,17 +306,18 @@ impl<K> Default for CounterMap<K> {
 }
 
 /// Same version, same keys, same totals and dots; how replicas are numbered inside does not matter.
-impl<K: Clone + Ord + Hash> PartialEq for CounterMap<K> {
+impl<K: Eq + Hash> PartialEq for CounterMap<K> {
     fn eq(&self, other: &Self) -> bool {
-        self.counters == other.counters
+        self.counters
+            .is_same(&other.counters, |(mine, context), (theirs, other)| mine.named(context) == theirs.named(other))
     }
 }
 
-impl<K: Clone + Ord + Hash> Eq for CounterMap<K> {}
+impl<K: Eq + Hash> Eq for CounterMap<K> {}
 
 impl<K: fmt::Debug> fmt::Debug for CounterMap<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.counters.fmt(f)
+        self.counters.fmt_as("CounterMap", f)
     }
 }
 
@@ -350,6 +388,20 @@ mod tests {
         assert_eq!((map.get(&8), map.len()), (Some(0), 2), "counting nothing makes the key be there");
     }
 
+    #[test]
+    fn several_keys_are_counted_in_one_transaction_or_none() {
+        let mut map = Map::new();
+        let many = map.extend(A, [(2, 5), (1, 1), (2, -2)]).unwrap().unwrap();
+        assert_eq!((map.get(&1), map.get(&2), many.dot()), (Some(1), Some(3), Dot::new(A, 1)));
+        let before = map.clone();
+        for amounts in [[(1, 1), (2, i64::MAX)], [(3, i64::MAX), (3, 1)]] {
+            assert_eq!(map.extend(A, amounts), Err(CountError::TotalOverflow));
+        }
+        assert_eq!((map.extend(A, []), &map, map.version()), (Ok(None), &before, before.version()));
+        let mut other = Map::new();
+        assert_eq!((other.apply(&many), other == map), (Ok(true), true));
+    }
+
     /// What waits for its owner is kept beside the counters: it must follow from them at any time.
     #[test]
     fn what_waits_for_its_owner_is_known_whatever_happens() {
@@ -364,19 +416,21 @@ mod tests {
             let mut log: Vec<CounterMapDelta<u8>> = Vec::new();
             for _ in 0..40 {
                 let (at, from, key) = (below(3) as usize, below(3) as usize, below(5) as u8);
-                match below(8) {
-                    0..=2 => log.push(maps[at].add(REPLICAS[at], key, 1).unwrap()),
-                    3 | 4 => log.extend(maps[at].remove(REPLICAS[at], &key).unwrap()),
-                    5 => log.extend(maps[at].clear(REPLICAS[at]).unwrap()),
+                let own = match below(8) {
+                    0..=2 => Some(maps[at].add(REPLICAS[at], key, 1).unwrap()),
+                    3 | 4 => maps[at].remove(REPLICAS[at], &key).unwrap(),
+                    5 => maps[at].clear(REPLICAS[at]).unwrap(),
                     6 => {
                         // One that has to wait changes nothing.
                         let _ = log.iter().filter(|delta| maps[at].apply(delta) == Ok(true)).count();
+                        None
                     }
                     _ => {
                         let theirs = maps[from].clone();
                         maps[at].merge(&theirs).unwrap();
+                        None
                     }
-                }
+                };
                 let json = serde_json::to_string(&maps[at]).unwrap();
                 let read: Map = serde_json::from_str(&json).unwrap();
                 let named = |map: &Map| {
@@ -384,6 +438,8 @@ mod tests {
                     keys.collect::<OrdMap<ReplicaId, OrdSet<u8>>>()
                 };
                 assert_eq!(named(&read), named(&maps[at]));
+                assert!(own.is_none() || !named(&read).contains_key(&REPLICAS[at]), "a writer takes out its own");
+                log.extend(own);
                 waiting += named(&read).len();
             }
         }

@@ -30,6 +30,7 @@ use crate::clock::Stamp;
 use crate::context::{LocalDot, TooManyReplicas};
 use crate::id::{Dot, ReplicaId};
 use crate::node::{RegisterEntry, RegisterNode};
+use crate::read::{Conflict, conflicts};
 use crate::version::VersionVector;
 
 /// A map in which the last write of a key wins. Cloning is O(1).
@@ -70,7 +71,7 @@ pub struct LwwMap<K, T> {
 #[must_use = "other copies learn of the change only by its delta"]
 pub struct LwwMapDelta<K, T>(Delta<K, Write<T>>);
 
-impl<K, T: Clone> LwwMap<K, T> {
+impl<K, T> LwwMap<K, T> {
     /// Returns an empty map.
     #[must_use]
     pub fn new() -> Self {
@@ -105,7 +106,7 @@ impl<K, T: Clone> LwwMap<K, T> {
     }
 }
 
-impl<K: Clone + Eq + Hash, T: Clone> LwwMap<K, T> {
+impl<K: Eq + Hash, T> LwwMap<K, T> {
     /// Returns the value of a key: of several, the one that won. O(1).
     #[must_use]
     pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&T>
@@ -124,14 +125,24 @@ impl<K: Clone + Eq + Hash, T: Clone> LwwMap<K, T> {
         self.registers.get(key).is_some()
     }
 
-    /// Yields all values of a key, the one that won first: more than one after concurrent writes, until a write that
-    /// has seen them.
-    pub fn conflicts<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> impl Iterator<Item = &T>
+    /// Returns all values of a key that stand side by side, the one that won first. One means no conflict; the next write
+    /// of the key replaces them all.
+    #[must_use]
+    pub fn conflicts<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Vec<Conflict<'_, T>>
     where
         K: Borrow<Q>,
     {
-        let register = self.registers.get(key).map(|(_, register)| register.ranked(self.registers.context()));
-        register.into_iter().flatten().map(|entry| &entry.value)
+        let register = self.registers.get(key).map(|(_, register)| register);
+        register.map(|register| conflicts(register, self.registers.context())).unwrap_or_default()
+    }
+
+    /// Tells whether concurrent values of a key stand side by side. O(1).
+    #[must_use]
+    pub fn is_conflicted<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        self.registers.get(key).is_some_and(|(_, register)| register.entries.len() > 1)
     }
 
     /// Returns the stamp and the writer of a key's value, for a clock to [`observe`](crate::HybridClock::observe).
@@ -143,7 +154,9 @@ impl<K: Clone + Eq + Hash, T: Clone> LwwMap<K, T> {
         let winner = self.winner(self.registers.get(key)?.1)?;
         Some((winner.stamp, self.registers.context().dot(winner.dot).replica))
     }
+}
 
+impl<K: Clone + Eq + Hash, T: Clone> LwwMap<K, T> {
     /// Writes the value of a key as `replica`, in place of all values that are here. O(1).
     ///
     /// # Errors
@@ -180,7 +193,7 @@ impl<K: Clone + Eq + Hash, T: Clone> LwwMap<K, T> {
     /// Takes in a delta; tells whether it was new. O(entries of the delta).
     ///
     /// # Errors
-    /// [`DeltaError::Gap`] if it builds on a delta that is missing; nothing has changed.
+    /// [`DeltaError`]: it builds on a delta that is missing, or its writer is one too many; nothing has changed.
     pub fn apply(&mut self, delta: &LwwMapDelta<K, T>) -> Result<bool, DeltaError> {
         self.registers.apply(&delta.0, |_, _, _| {})
     }
@@ -278,24 +291,31 @@ impl<K, T> LwwMapDelta<K, T> {
     }
 }
 
-impl<K, T: Clone> Default for LwwMap<K, T> {
+impl<K, T> Default for LwwMap<K, T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
 /// Same version, same keys, same values and dots; how replicas are numbered inside does not matter.
-impl<K: Clone + Eq + Hash, T: Clone + PartialEq> PartialEq for LwwMap<K, T> {
+impl<K: Eq + Hash, T: PartialEq> PartialEq for LwwMap<K, T> {
     fn eq(&self, other: &Self) -> bool {
-        self.registers == other.registers
+        self.registers.is_same(&other.registers, |(mine, context), (theirs, other)| {
+            let (mine, theirs) = (mine.ranked(context), theirs.ranked(other));
+            let is_same = |(mine, theirs): (&&RegisterEntry<T>, &&RegisterEntry<T>)| {
+                (mine.stamp, context.dot(mine.dot)) == (theirs.stamp, other.dot(theirs.dot))
+                    && mine.value == theirs.value
+            };
+            mine.len() == theirs.len() && mine.iter().zip(&theirs).all(is_same)
+        })
     }
 }
 
-impl<K: Clone + Eq + Hash, T: Clone + Eq> Eq for LwwMap<K, T> {}
+impl<K: Eq + Hash, T: Eq> Eq for LwwMap<K, T> {}
 
 impl<K: fmt::Debug, T: Clone + fmt::Debug> fmt::Debug for LwwMap<K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.registers.fmt(f)
+        self.registers.fmt_as("LwwMap", f)
     }
 }
 
@@ -313,8 +333,10 @@ mod tests {
         Stamp::from_u64(number)
     }
 
-    fn conflicts(map: &Map, key: u8) -> Vec<char> {
-        map.conflicts(&key).copied().collect()
+    fn values(map: &Map, key: u8) -> Vec<char> {
+        let values: Vec<char> = map.conflicts(&key).iter().map(|conflict| *conflict.value).collect();
+        assert_eq!(map.is_conflicted(&key), values.len() > 1);
+        values
     }
 
     #[test]
@@ -323,11 +345,11 @@ mod tests {
         let early = left.insert(A, stamp(1), 7, 'e').unwrap();
         let late = right.insert(B, stamp(2), 7, 'l').unwrap();
         assert_eq!((left.apply(&late), right.apply(&early)), (Ok(true), Ok(true)));
-        assert_eq!((conflicts(&left, 7), conflicts(&right, 7)), (vec!['l', 'e'], vec!['l', 'e']));
+        assert_eq!((values(&left, 7), values(&right, 7)), (vec!['l', 'e'], vec!['l', 'e']));
         assert_eq!((left.len(), left.last_write(&7)), (1, Some((stamp(2), B))));
         let both = left.insert(A, stamp(0), 7, 'b').unwrap();
         assert_eq!(right.apply(&both), Ok(true));
-        assert_eq!((conflicts(&left, 7), conflicts(&right, 7)), (vec!['b'], vec!['b']));
+        assert_eq!((values(&left, 7), values(&right, 7)), (vec!['b'], vec!['b']));
         assert_eq!(left, right);
     }
 
@@ -353,7 +375,7 @@ mod tests {
         // The winner goes where only it was seen, and the other value is what readers get.
         assert_eq!(maps[0].apply(&second), Ok(true));
         assert_eq!(maps[0].apply(&removal), Ok(true));
-        assert_eq!(conflicts(&maps[0], 7), ['b']);
+        assert_eq!(values(&maps[0], 7), ['b']);
         assert_eq!(maps[1].apply(&removal), Err(DeltaError::Gap { missing: Dot::new(A, 1) }));
         assert_eq!(maps[1].apply(&first), Ok(true));
         assert_eq!(maps[1].apply(&removal), Ok(true));
@@ -375,5 +397,36 @@ mod tests {
         assert_eq!((other.apply(&written), other == snapshot), (Ok(true), true));
         assert_eq!((other.apply(&cleared), other == map), (Ok(true), true));
         assert_eq!(snapshot.iter().count(), 2, "a clone does not see what comes later");
+    }
+    /// Found by a review: deltas are checked for what they name, and the second write names nothing of the first.
+    #[test]
+    fn a_write_replaces_its_authors_last_one_even_where_the_removal_between_them_is_missing() {
+        let (mut author, mut remover, mut reader) = (Map::new(), Map::new(), Map::new());
+        let first = author.insert(A, stamp(9), 7, 'x').unwrap();
+        assert_eq!(remover.apply(&first), Ok(true));
+        let removal = remover.remove(B, &7).unwrap().unwrap();
+        assert_eq!(author.apply(&removal), Ok(true));
+        let second = author.insert(A, stamp(5), 7, 'y').unwrap();
+        assert_eq!((reader.apply(&first), reader.apply(&second)), (Ok(true), Ok(true)));
+        assert_eq!(values(&reader, 7), ['y']);
+        assert_eq!((reader.apply(&removal), reader == author), (Ok(true), true));
+    }
+
+    #[test]
+    fn a_refused_delta_of_several_keys_changes_none() {
+        let mut author = Map::new();
+        let first = author.insert(A, stamp(1), 8, 'x').unwrap();
+        let mut other = Map::new();
+        let _ = other.insert(B, stamp(1), 7, 'b').unwrap();
+        assert_eq!(
+            author.apply(&other.insert(B, stamp(2), 9, 'b').unwrap()),
+            Err(DeltaError::Gap { missing: Dot::new(B, 1) })
+        );
+        let both = author.extend(A, stamp(2), [(7, 'y'), (8, 'z')]).unwrap().unwrap();
+        let before = other.clone();
+        assert_eq!(other.apply(&both), Err(DeltaError::Gap { missing: Dot::new(A, 1) }));
+        assert_eq!((&other, other.version()), (&before, before.version()));
+        assert_eq!((other.apply(&first), other.apply(&both)), (Ok(true), Ok(true)));
+        assert_eq!(values(&other, 7), ['y', 'b']);
     }
 }

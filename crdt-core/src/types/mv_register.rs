@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeltaError, WriteError, are_valid};
+use super::{DeltaError, WriteError, are_superseded, are_valid};
 use crate::id::{COUNTER_MAX, Dot, ReplicaId};
 use crate::version::VersionVector;
 
@@ -96,7 +96,7 @@ impl<T: Clone> MvRegister<T> {
         if self.values.is_empty() { Ok(None) } else { self.commit(replica, None).map(Some) }
     }
 
-    /// Takes in a delta; tells whether it was new. O((replaced values + 1) × log n).
+    /// Takes in a delta; tells whether it was new. O(values + replaced values × log n).
     ///
     /// # Errors
     /// [`DeltaError::Gap`] if it builds on a delta that is missing; nothing has changed.
@@ -109,6 +109,8 @@ impl<T: Clone> MvRegister<T> {
         if let Some(missing) = (next != delta.dot).then_some(&next).or(missing) {
             return Err(DeltaError::Gap { missing: *missing });
         }
+        // Its author's last value is gone, even if it was another that cleared it, in a delta still to come.
+        self.values.retain(|dot, _| dot.replica != delta.dot.replica);
         for dot in &delta.superseded {
             self.values.remove(dot);
         }
@@ -175,8 +177,11 @@ impl<T> TryFrom<Parts<T>> for MvRegister<T> {
 
     fn try_from(parts: Parts<T>) -> Result<Self, Self::Error> {
         let dots: Vec<Dot> = parts.values.iter().map(|(dot, _)| *dot).collect();
-        if !are_valid(&dots) || !dots.iter().all(|dot| parts.version.covers(*dot)) {
-            return Err("dots are not ascending, or not covered by the version");
+        if !are_valid(&dots) || !dots.is_sorted_by(|a, b| a.replica < b.replica) {
+            return Err("dots are not ascending, one of each replica");
+        }
+        if !dots.iter().all(|dot| parts.version.covers(*dot)) {
+            return Err("a dot is not covered by the version");
         }
         Ok(Self { version: parts.version, values: parts.values.into_iter().collect() })
     }
@@ -195,8 +200,8 @@ impl<T> TryFrom<DeltaParts<T>> for MvRegisterDelta<T> {
     type Error = &'static str;
 
     fn try_from(parts: DeltaParts<T>) -> Result<Self, Self::Error> {
-        if !are_valid(&[parts.dot]) || !are_valid(&parts.superseded) {
-            return Err("dots are not ascending, or a counter is out of range");
+        if !are_valid(&[parts.dot]) || !are_superseded(&parts.superseded, parts.dot) {
+            return Err("no replica makes such a change");
         }
         Ok(Self { dot: parts.dot, value: parts.value, superseded: parts.superseded })
     }
@@ -261,11 +266,31 @@ mod tests {
     }
 
     #[test]
+    fn a_write_replaces_its_authors_last_one_even_where_the_clear_between_them_is_missing() {
+        let (mut author, mut other, mut reader) = (MvRegister::new(), MvRegister::new(), MvRegister::new());
+        let first = author.write(A, 1).unwrap();
+        assert_eq!(other.apply(&first), Ok(true));
+        let clear = other.clear(B).unwrap().unwrap();
+        assert_eq!(author.apply(&clear), Ok(true));
+        let second = author.write(A, 2).unwrap();
+        assert_eq!((reader.apply(&first), reader.apply(&second)), (Ok(true), Ok(true)));
+        assert_eq!(values(&reader), [2]);
+        assert_eq!((reader.apply(&clear), reader == author), (Ok(true), true));
+    }
+
+    #[test]
     fn forged_states_and_deltas_are_refused() {
         let id = "00000000-0000-0000-0000-000000000001";
         for version in ["{}".to_owned(), format!(r#"{{"{id}":281474976710656}}"#), format!(r#"{{"{id}":0}}"#)] {
             let state = format!(r#"{{"version":{version},"values":[[{{"replica":"{id}","counter":1}},7]]}}"#);
             assert!(serde_json::from_str::<MvRegister<u8>>(&state).is_err(), "{state}");
+        }
+        let dot = |counter| format!(r#"{{"replica":"{id}","counter":{counter}}}"#);
+        let two = format!(r#"{{"version":{{"{id}":2}},"values":[[{},7],[{},8]]}}"#, dot(1), dot(2));
+        assert!(serde_json::from_str::<MvRegister<u8>>(&two).is_err(), "two values of one replica");
+        for (superseded, is_read) in [(dot(2), true), (dot(3), false), (format!("{},{}", dot(1), dot(2)), false)] {
+            let delta = format!(r#"{{"dot":{},"value":7,"superseded":[{superseded}]}}"#, dot(3));
+            assert_eq!(serde_json::from_str::<MvRegisterDelta<u8>>(&delta).is_ok(), is_read, "{delta}");
         }
         for counter in [0, COUNTER_MAX + 1] {
             let dot = format!(r#"{{"replica":"{id}","counter":{counter}}}"#);

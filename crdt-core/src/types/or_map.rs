@@ -35,6 +35,9 @@ pub(super) trait Cell: Clone + Default {
     /// An entry with the full name of its dot, as it is serialised.
     type Named;
 
+    /// Tells at a glance that a merge changes nothing, so that a shared cell need not be copied to find out.
+    fn stays(&self, theirs: Option<&Self>, sides: &Sides) -> bool;
+
     /// Tells whether there is no entry left, not even one that only its owner can take out.
     fn is_vacant(&self) -> bool;
 
@@ -59,7 +62,8 @@ pub(super) trait Cell: Clone + Default {
     /// Returns the dot of an entry.
     fn dot(entry: &Self::Named) -> Dot;
 
-    /// Makes the cell of entries whose dots, given beside them, ascend; `None` if no replica has such a cell.
+    /// Makes the cell of entries whose dots, given beside them, ascend by their full names; `None` if no replica comes to
+    /// have such a cell.
     fn read(entries: impl ExactSizeIterator<Item = (LocalDot, Self::Named)>) -> Option<Self>;
 }
 
@@ -68,8 +72,8 @@ pub(super) trait Change {
     /// Yields the dots that it supersedes.
     fn superseded(&self) -> impl ExactSizeIterator<Item = Dot>;
 
-    /// Tells whether an honest replica could have made it: dots strictly ascending, counters in range.
-    fn is_valid(&self) -> bool;
+    /// Tells whether an honest replica could have made it in the transaction `dot`.
+    fn is_valid(&self, dot: Dot) -> bool;
 }
 
 /// A map of cells. Cloning is O(1).
@@ -125,7 +129,7 @@ impl<K, C> OrMap<K, C> {
     }
 }
 
-impl<K: Clone + Eq + Hash, C: Cell> OrMap<K, C> {
+impl<K: Eq + Hash, C> OrMap<K, C> {
     /// Returns the key as it is stored, and its cell. O(1).
     pub(super) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<(&K, &C)>
     where
@@ -134,7 +138,20 @@ impl<K: Clone + Eq + Hash, C: Cell> OrMap<K, C> {
         self.cells.get_key_value(key)
     }
 
-    /// Changes one cell, with one search: it comes with its first entry and goes with its last. O(1).
+    /// Tells whether two maps have the same version and the same keys, and their cells are the same; how replicas are
+    /// numbered inside does not matter.
+    pub(super) fn is_same(&self, other: &Self, is_same: impl Fn((&C, &Context), (&C, &Context)) -> bool) -> bool {
+        let has_same = |key, cell| {
+            other.get(key).is_some_and(|(_, theirs)| is_same((cell, &self.context), (theirs, &other.context)))
+        };
+        self.cells.len() == other.cells.len()
+            && self.version() == other.version()
+            && self.cells.iter().all(|(key, cell)| has_same(key, cell))
+    }
+}
+
+impl<K: Clone + Eq + Hash, C: Cell> OrMap<K, C> {
+    /// Changes one cell: it comes with its first entry and goes with its last. O(1), with one search unless it goes.
     pub(super) fn edit<R>(&mut self, key: &K, change: impl FnOnce(&mut C, &Context) -> R) -> R {
         let cell = self.cells.get_or_insert_with(key, C::default);
         let was_visible = cell.is_visible();
@@ -221,6 +238,9 @@ impl<F> Join<'_, F> {
 
 impl<K, C: Cell, F: FnMut(&K, Option<&C::Entry>, Option<&C::Entry>)> Fuse<K, C> for Join<'_, F> {
     fn mine(&mut self, key: &K, mine: &C, theirs: Option<&C>) -> Outcome<C> {
+        if mine.stays(theirs, self.sides) {
+            return Outcome::Keep;
+        }
         let mut cell = mine.clone();
         let is_changed = match theirs {
             Some(theirs) => self.cell(key, &mut cell, theirs),
@@ -259,27 +279,13 @@ impl<K, D> Delta<K, D> {
     }
 }
 
-/// Same version, same keys, same entries; how replicas are numbered inside does not matter.
-impl<K: Clone + Eq + Hash, C: Cell> PartialEq for OrMap<K, C>
-where
-    C::Named: PartialEq,
-{
-    fn eq(&self, other: &Self) -> bool {
-        let has_same = |key, cell: &C| {
-            other.get(key).is_some_and(|(_, theirs)| cell.named(&self.context) == theirs.named(&other.context))
-        };
-        self.cells.len() == other.cells.len()
-            && self.version() == other.version()
-            && self.cells.iter().all(|(key, cell)| has_same(key, cell))
-    }
-}
-
-impl<K: fmt::Debug, C: Cell> fmt::Debug for OrMap<K, C>
+impl<K: fmt::Debug, C: Cell> OrMap<K, C>
 where
     C::Named: fmt::Debug,
 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Writes the map for developers, under the name of its type.
+    pub(super) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entries: Vec<_> = self.cells.iter().map(|(key, cell)| (key, cell.named(&self.context))).collect();
-        f.debug_struct("OrMap").field("version", &self.version()).field("entries", &entries).finish()
+        f.debug_struct(name).field("version", &self.version()).field("entries", &entries).finish()
     }
 }

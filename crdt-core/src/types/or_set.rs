@@ -12,7 +12,7 @@
 //!
 //! Deliberately absent: order among elements, and a way to apply deltas out of order.
 
-pub(super) mod serialised;
+mod serialised;
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ use std::{fmt, mem};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{DeltaError, WriteError, covered, is_new, next};
+use super::{DeltaError, WriteError, covered, few, is_new, next};
 use crate::context::{Context, LocalDot, TooManyReplicas};
 use crate::dots::Dots;
 use crate::elements::{Elements, Sides};
@@ -70,7 +70,7 @@ struct Change<E> {
     element: E,
     added: bool,
     /// Ascending; nearly always one at most.
-    #[serde(deserialize_with = "serialised::few")]
+    #[serde(deserialize_with = "few::few")]
     superseded: SmallVec<[Dot; 1]>,
 }
 

@@ -93,6 +93,8 @@ fn deltas_in_any_order_converge_once_gaps_are_filled<S: Subject>(world: &World<S
             if value.apply(&event.delta) != Ok(true) {
                 assert_eq!(value, before);
             }
+            // Looks at what readers get meanwhile.
+            let _ = value.view();
         }
     }
     let [a, b, c] = &world.values();
@@ -183,8 +185,8 @@ fn large_or_sets_obey_the_same_laws() {
 
 /// So have maps of as many keys.
 #[test]
-fn large_lww_maps_obey_the_same_laws() {
-    check_scripts::<LwwMap<u16, u8>>(100, 1..18, |world| {
+fn large_maps_obey_the_same_laws() {
+    fn obeys<S: Subject>(world: &World<S>) {
         merge_is_commutative(world);
         merge_is_associative(world);
         merge_is_idempotent(world);
@@ -192,5 +194,7 @@ fn large_lww_maps_obey_the_same_laws() {
         the_naive_model_agrees(world);
         serialised_values_and_deltas_come_back(world);
         equal_values_have_equal_bytes(world);
-    });
+    }
+    check_scripts::<LwwMap<u16, u8>>(100, 1..18, obeys);
+    check_scripts::<CounterMap<u16>>(100, 1..18, obeys);
 }

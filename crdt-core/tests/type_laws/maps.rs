@@ -1,6 +1,6 @@
 //! The plain maps under test, and the naive model of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::hash::Hash;
 
@@ -105,7 +105,10 @@ impl<K: Key> Subject for LwwMap<K, u8> {
 
     fn view(&self) -> Self::View {
         let values = |(key, winner): (&K, &u8)| {
-            let values: Vec<u8> = self.conflicts(key).copied().collect();
+            let conflicts = self.conflicts(key);
+            let writers: BTreeSet<ReplicaId> = conflicts.iter().map(|conflict| conflict.dot.replica).collect();
+            assert_eq!(writers.len(), conflicts.len(), "one of each writer at most");
+            let values: Vec<u8> = conflicts.iter().map(|conflict| *conflict.value).collect();
             assert_eq!((values.first(), self.get(key)), (Some(winner), Some(winner)));
             (*key, values)
         };
@@ -150,7 +153,9 @@ impl<K: Key> Subject for CounterMap<K> {
     fn write(&mut self, replica: ReplicaId, action: Self::Action) -> Option<Self::Delta> {
         match action {
             MapAction::Write(key, by) => self.add(replica, K::of(key), by).ok(),
-            MapAction::WriteMany(..) => None,
+            MapAction::WriteMany(from, count, by) => {
+                self.extend(replica, (from..from + count).map(|key| (K::of(key), by))).ok().flatten()
+            }
             MapAction::Remove(key) => self.remove(replica, &K::of(key)).ok().flatten(),
             MapAction::Clear => self.clear(replica).ok().flatten(),
         }
@@ -175,8 +180,10 @@ impl<K: Key> Subject for CounterMap<K> {
     fn model(seen: &[&Event<Self>]) -> Self::View {
         let mut sums = BTreeMap::new();
         for event in seen {
-            let MapAction::Write(key, by) = event.action else { continue };
-            if !seen.iter().any(|other| other.action.removes(key) && other.saw(event)) {
+            let counted = (0..K::COUNT).filter_map(|key| Some((key, event.action.written(key)?)));
+            let stays =
+                |(key, _): &(u32, i64)| !seen.iter().any(|other| other.action.removes(*key) && other.saw(event));
+            for (key, by) in counted.filter(stays) {
                 *sums.entry(K::of(key)).or_default() += i128::from(by);
             }
         }

@@ -8,21 +8,21 @@ use crate::elements::Sides;
 use crate::id::Dot;
 use crate::node::{CounterEntry, CounterNode, OwnWrite};
 use crate::types::or_map::{Cell, Change};
-use crate::types::{are_valid, or_set::serialised};
+use crate::types::{CountError, are_superseded, few};
 
 /// What one transaction did to one counter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::types) struct Count {
     /// What its author made of its own entry.
-    pub(super) own: Option<Own>,
+    own: Option<Own>,
     /// The totals of others that it took back, ascending by dot; nearly always none.
-    #[serde(deserialize_with = "serialised::few")]
-    pub(super) resets: SmallVec<[Reset; 1]>,
+    #[serde(deserialize_with = "few::few")]
+    resets: SmallVec<[Reset; 1]>,
 }
 
 /// What becomes of the author's own entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Own {
+enum Own {
     /// It goes.
     Dropped,
     /// A new count begins with this.
@@ -33,7 +33,7 @@ pub(super) enum Own {
 
 /// How far a replica's total is taken back: through its entry of this dot, where it stood at this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Reset {
+struct Reset {
     dot: Dot,
     total: i64,
 }
@@ -48,6 +48,26 @@ pub(in crate::types) struct Counted {
 }
 
 impl Count {
+    /// Takes out the author's own entry, which counts nothing.
+    pub(super) fn taken_out() -> Self {
+        Self { own: Some(Own::Dropped), resets: SmallVec::new() }
+    }
+
+    /// Adds to a counter, as the author of the transaction `dot`.
+    pub(super) fn add(
+        counter: &mut CounterNode,
+        dot: LocalDot,
+        by: i64,
+        changed: impl FnOnce(Option<&CounterEntry>, Option<&CounterEntry>),
+    ) -> Result<Self, CountError> {
+        let own = match counter.entry(dot.replica()).filter(|entry| entry.is_live()) {
+            Some(entry) => Own::Continued(entry.total.checked_add(by).ok_or(CountError::TotalOverflow)?),
+            None => Own::Began(by),
+        };
+        own.apply(counter, dot, changed);
+        Ok(Self { own: Some(own), resets: SmallVec::new() })
+    }
+
     /// Takes back what a counter shows, as the author of the transaction `dot`.
     pub(super) fn take_back(
         counter: &mut CounterNode,
@@ -74,7 +94,7 @@ impl Count {
 
 impl Own {
     /// Makes the change of the transaction `dot` to its author's entry.
-    pub(super) fn apply(
+    fn apply(
         self,
         counter: &mut CounterNode,
         dot: LocalDot,
@@ -115,6 +135,17 @@ impl Cell for CounterNode {
     type Entry = CounterEntry;
     type Change = Count;
     type Named = Counted;
+
+    fn stays(&self, theirs: Option<&Self>, sides: &Sides) -> bool {
+        let theirs = theirs.map_or(&[][..], Self::entries);
+        let is_same = |(mine, theirs): (&CounterEntry, &CounterEntry)| {
+            *mine == CounterEntry { dot: sides.translated(theirs.dot), ..*theirs }
+        };
+        match (self.entries(), theirs) {
+            (mine, []) => mine.iter().all(|entry| !sides.theirs_covers(entry.dot)),
+            (mine, theirs) => mine.len() == theirs.len() && mine.iter().zip(theirs).all(is_same),
+        }
+    }
 
     fn is_vacant(&self) -> bool {
         self.entries().is_empty()
@@ -177,8 +208,8 @@ impl Change for Count {
         self.resets.iter().map(|reset| reset.dot)
     }
 
-    fn is_valid(&self) -> bool {
+    fn is_valid(&self, dot: Dot) -> bool {
         let dots: SmallVec<[Dot; 4]> = self.superseded().collect();
-        are_valid(&dots)
+        are_superseded(&dots, dot) && dots.iter().all(|reset| reset.replica != dot.replica)
     }
 }

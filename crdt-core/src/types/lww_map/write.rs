@@ -9,7 +9,7 @@ use crate::elements::Sides;
 use crate::id::Dot;
 use crate::node::{RegisterEntry, RegisterNode};
 use crate::types::or_map::{Cell, Change};
-use crate::types::{are_valid, or_set::serialised};
+use crate::types::{are_superseded, few};
 
 /// What one transaction did to one key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,7 +17,7 @@ pub(in crate::types) struct Write<T> {
     /// `None` takes out only.
     pub(super) written: Option<(Stamp, T)>,
     /// Ascending; nearly always one at most.
-    #[serde(deserialize_with = "serialised::few")]
+    #[serde(deserialize_with = "few::few")]
     pub(super) superseded: SmallVec<[Dot; 1]>,
 }
 
@@ -41,6 +41,14 @@ impl<T: Clone> Cell for RegisterNode<T> {
     type Change = Write<T>;
     type Named = Written<T>;
 
+    fn stays(&self, theirs: Option<&Self>, sides: &Sides) -> bool {
+        match (&self.entries[..], theirs.map(|theirs| &theirs.entries[..])) {
+            (mine, None) => mine.iter().all(|entry| !sides.theirs_covers(entry.dot)),
+            ([mine], Some([theirs])) => mine.dot == sides.translated(theirs.dot),
+            _ => false,
+        }
+    }
+
     fn is_vacant(&self) -> bool {
         self.entries.is_empty()
     }
@@ -56,7 +64,11 @@ impl<T: Clone> Cell for RegisterNode<T> {
         superseded: &[LocalDot],
         mut changed: impl FnMut(Option<&RegisterEntry<T>>, Option<&RegisterEntry<T>>),
     ) {
-        self.take_out(|dot| superseded.contains(&dot), |lost| changed(Some(lost), None));
+        let mut superseded: SmallVec<[LocalDot; 2]> = superseded.into();
+        superseded.sort_unstable();
+        // Its author's last value here is gone, even if it was another that removed it, in a delta still to come.
+        let goes = |entry: LocalDot| entry.replica() == dot.replica() || superseded.binary_search(&entry).is_ok();
+        self.take_out(goes, |lost| changed(Some(lost), None));
         if let Some((stamp, value)) = &change.written {
             let entry = RegisterEntry { dot, stamp: *stamp, value: value.clone() };
             changed(None, Some(&entry));
@@ -88,7 +100,8 @@ impl<T: Clone> Cell for RegisterNode<T> {
 
     fn read(entries: impl ExactSizeIterator<Item = (LocalDot, Written<T>)>) -> Option<Self> {
         let entry = |(dot, Written { stamp, value, .. })| RegisterEntry { dot, stamp, value };
-        Some(Self { entries: entries.map(entry).collect() })
+        let entries: SmallVec<[RegisterEntry<T>; 1]> = entries.map(entry).collect();
+        entries.is_sorted_by(|a, b| a.dot.replica() != b.dot.replica()).then_some(Self { entries })
     }
 }
 
@@ -97,7 +110,7 @@ impl<T> Change for Write<T> {
         self.superseded.iter().copied()
     }
 
-    fn is_valid(&self) -> bool {
-        are_valid(&self.superseded)
+    fn is_valid(&self, dot: Dot) -> bool {
+        are_superseded(&self.superseded, dot)
     }
 }

@@ -17,7 +17,7 @@ use crate::context::{Context, LocalDot, TooManyReplicas};
 use crate::id::Dot;
 use crate::table::Builder;
 use crate::types::are_valid;
-use crate::types::or_set::serialised::Few;
+use crate::types::few::Few;
 use crate::version::VersionVector;
 
 impl<K: Ord + Serialize, C: Cell> Serialize for OrMap<K, C>
@@ -161,8 +161,8 @@ impl<'de, K: Ord + Deserialize<'de>, D: Change + Deserialize<'de>> Deserialize<'
         if !changes.is_sorted_by(|(a, _), (b, _)| a < b) {
             return Err(de::Error::custom("keys are not ascending"));
         }
-        if !are_valid(&[dot]) || !changes.iter().all(|(_, change)| change.is_valid()) {
-            return Err(de::Error::custom("dots are not ascending, or a counter is out of range"));
+        if !are_valid(&[dot]) || !changes.iter().all(|(_, change)| change.is_valid(dot)) {
+            return Err(de::Error::custom("no replica makes such a change"));
         }
         Ok(Self { dot, changes })
     }
@@ -170,9 +170,10 @@ impl<'de, K: Ord + Deserialize<'de>, D: Change + Deserialize<'de>> Deserialize<'
 
 #[cfg(test)]
 mod tests {
+    use crate::context::TooManyReplicas;
     use crate::id::{COUNTER_MAX, ReplicaId};
     use crate::limits::REPLICAS_MAX;
-    use crate::types::{CountError, CounterMap, CounterMapDelta, LwwMap, LwwMapDelta, WriteError};
+    use crate::types::{CountError, CounterMap, CounterMapDelta, DeltaError, LwwMap, LwwMapDelta, WriteError};
     use crate::version::VersionVector;
     use crate::{Dot, Stamp};
 
@@ -200,12 +201,14 @@ mod tests {
             one(7, &value(u64::MAX)),
             one(7, ""),
             one(7, &format!("{},{}", value(1), value(1))),
+            one(7, &format!("{},{}", value(1), value(2))),
             format!("{},{}", one(8, &value(1)), one(7, &value(1))),
             format!("{},{}", one(7, &value(1)), one(7, &value(1))),
             one(7, &value(1)).replace(ID, "00000000-0000-0000-0000-000000000002"),
         ];
         for entries in forged {
-            assert!(read(&state(1, &entries)).is_err(), "{entries}");
+            let counter = if entries.contains(&value(2)) && entries.contains(&value(1)) { 2 } else { 1 };
+            assert!(read(&state(counter, &entries)).is_err(), "{entries}");
         }
     }
 
@@ -233,6 +236,8 @@ mod tests {
             delta(COUNTER_MAX + 1, ""),
             delta(3, &format!("[7,{}]", write(&format!("{},{}", dot(2), dot(1))))),
             delta(3, &format!("[7,{}]", write(&dot(0)))),
+            delta(3, &format!("[7,{}]", write(&dot(3)))),
+            delta(3, &format!("[7,{}]", write(&format!("{},{}", dot(1), dot(2))))),
             delta(3, &format!("[8,{0}],[7,{0}]", write(""))),
             delta(3, &format!("[7,{0}],[7,{0}]", write(""))),
         ];
@@ -241,8 +246,11 @@ mod tests {
         }
         let reset = |counter: u64| format!(r#"{{"dot":{},"total":1}}"#, dot(counter));
         let count = |resets: &str| delta(3, &format!(r#"[7,{{"own":null,"resets":[{resets}]}}]"#));
-        assert!(serde_json::from_str::<CounterMapDelta<u8>>(&count(&reset(1))).is_ok());
-        assert!(serde_json::from_str::<CounterMapDelta<u8>>(&count(&reset(0))).is_err());
+        let other = |counter| reset(counter).replace(ID, "00000000-0000-0000-0000-000000000002");
+        assert!(serde_json::from_str::<CounterMapDelta<u8>>(&count(&other(1))).is_ok());
+        for resets in [other(0), reset(1), reset(3), format!("{},{}", other(1), other(2))] {
+            assert!(serde_json::from_str::<CounterMapDelta<u8>>(&count(&resets)).is_err(), "{resets}");
+        }
     }
 
     #[test]
@@ -256,6 +264,26 @@ mod tests {
             let parts = serde_json::json!({ "version": version, "entries": [(7, values)] });
             assert_eq!(serde_json::from_value::<LwwMap<u8, u8>>(parts).is_ok(), is_read, "{replicas}");
         }
+    }
+
+    #[test]
+    fn one_replica_too_many_is_refused_and_changes_nothing() {
+        let all = (0..REPLICAS_MAX as u128).map(|replica| (ReplicaId::from_u128(replica), 1));
+        let parts = serde_json::json!({ "version": all.collect::<VersionVector>(), "entries": [] });
+        let json = parts.to_string();
+        let stranger = ReplicaId::from_u128(u128::MAX);
+        let mut map: LwwMap<u8, u8> = serde_json::from_str(&json).unwrap();
+        let mut other = LwwMap::new();
+        let delta = other.insert(stranger, Stamp::from_u64(1), 7, 7).unwrap();
+        let before = map.clone();
+        assert_eq!(map.insert(stranger, Stamp::from_u64(1), 7, 7), Err(WriteError::TooManyReplicas(TooManyReplicas)));
+        assert_eq!(map.apply(&delta), Err(DeltaError::TooManyReplicas(TooManyReplicas)));
+        assert_eq!((map.merge(&other), &map), (Err(TooManyReplicas), &before));
+        assert_eq!(serde_json::to_string(&map).unwrap(), serde_json::to_string(&before).unwrap());
+        assert!(map.insert(A, Stamp::from_u64(1), 7, 7).is_ok(), "one that has written goes on");
+        let mut counters: CounterMap<u8> = serde_json::from_str(&json).unwrap();
+        assert_eq!(counters.add(stranger, 7, 7), Err(CountError::Write(TooManyReplicas.into())));
+        assert!(counters.is_empty());
     }
 
     #[test]

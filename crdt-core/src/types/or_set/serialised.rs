@@ -10,7 +10,6 @@ use std::marker::PhantomData;
 use serde::de::{SeqAccess, Visitor};
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use smallvec::SmallVec;
 
 use super::{Change, OrSet, OrSetDelta};
 use crate::context::{Context, LocalDot, TooManyReplicas};
@@ -19,6 +18,7 @@ use crate::elements::Elements;
 use crate::id::Dot;
 use crate::table::Builder;
 use crate::types::are_valid;
+use crate::types::few::Few;
 use crate::version::VersionVector;
 
 impl<E: Ord + Serialize> Serialize for OrSet<E> {
@@ -124,44 +124,8 @@ impl<E> TryFrom<DeltaParts<E>> for OrSetDelta<E> {
     }
 }
 
-/// A list of which one is the usual length.
-pub(in crate::types) struct Few<T>(pub(in crate::types) SmallVec<[T; 1]>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        few(deserializer).map(Self)
-    }
-}
-
-/// Reads a list, and believes nobody who says how long it is: `SmallVec` by itself makes room for that.
-pub(in crate::types) fn few<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<SmallVec<[T; 1]>, D::Error> {
-    struct Items<T>(PhantomData<T>);
-
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
-        type Value = SmallVec<[T; 1]>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            let mut items = SmallVec::new();
-            while let Some(item) = list.next_element()? {
-                items.push(item);
-            }
-            Ok(items)
-        }
-    }
-
-    deserializer.deserialize_seq(Items(PhantomData))
-}
-
 #[cfg(test)]
 mod tests {
-    use serde::de::value::SeqDeserializer;
-
     use super::*;
     use crate::id::{COUNTER_MAX, ReplicaId};
     use crate::limits::REPLICAS_MAX;
@@ -215,27 +179,6 @@ mod tests {
             let parts = serde_json::json!({ "version": version, "elements": [(7, dots)] });
             assert_eq!(serde_json::from_value::<OrSet<u8>>(parts).is_ok(), is_read, "{replicas}");
         }
-    }
-
-    #[test]
-    fn the_length_that_a_list_claims_is_not_believed() {
-        /// Claims to hold what it does not.
-        struct Claim;
-
-        impl Iterator for Claim {
-            type Item = u8;
-
-            fn next(&mut self) -> Option<u8> {
-                None
-            }
-
-            fn size_hint(&self) -> (usize, Option<usize>) {
-                (1 << 40, Some(1 << 40))
-            }
-        }
-
-        let list: SeqDeserializer<_, de::value::Error> = SeqDeserializer::new(Claim);
-        assert_eq!(few::<u8, _>(list).unwrap().capacity(), 1);
     }
 
     #[test]
