@@ -95,7 +95,7 @@ impl<E> OrSet<E> {
 
     /// Yields the elements, in an order that differs from process to process.
     pub fn iter(&self) -> impl Iterator<Item = &E> {
-        self.elements.iter().map(|(element, _)| element)
+        self.elements.keys()
     }
 
     /// Returns which transactions have been applied. O(replicas).
@@ -140,7 +140,7 @@ impl<E: Clone + Eq + Hash> OrSet<E> {
         }
         let (dot, _) = self.spend(replica)?;
         let removed = self.elements.remove(element);
-        let change = |(element, dots)| Change { element, added: false, superseded: self.named(&dots) };
+        let change = |(element, dots): (E, Dots)| Change { element, added: false, superseded: self.named(&dots) };
         Ok(Some(OrSetDelta { dot, changes: removed.map(change).into_iter().collect() }))
     }
 
@@ -162,11 +162,9 @@ impl<E: Clone + Eq + Hash> OrSet<E> {
         let index = self.context.intern(replica)?;
         let added = LocalDot::new(index, counter);
         for (change, superseded) in delta.changes.iter().zip(superseded) {
-            let change_dots = |dots: &mut Dots| {
-                dots.retain(|dot| !superseded.contains(dot));
-                if change.added {
-                    dots.insert(added);
-                }
+            let change_dots = |dots: &[LocalDot]| {
+                let kept = dots.iter().copied().filter(|dot| !superseded.contains(*dot));
+                kept.chain(change.added.then_some(added)).collect()
             };
             self.elements.update(&change.element, change_dots, |_, _| {});
         }
@@ -188,7 +186,7 @@ impl<E: Clone + Eq + Hash> OrSet<E> {
 
     /// Puts an element with one fresh dot and tells what that changed.
     fn put(&mut self, element: E, dot: LocalDot) -> Change<E> {
-        let before = self.elements.insert(element.clone(), dot.into());
+        let before = self.elements.insert(element.clone(), dot);
         Change { element, added: true, superseded: before.map(|dots| self.named(&dots)).unwrap_or_default() }
     }
 
@@ -250,14 +248,14 @@ impl<E> OrSet<E> {
     }
 
     /// Returns the full names of dots, ascending.
-    fn named(&self, dots: &Dots) -> SmallVec<[Dot; 1]> {
-        let mut named: SmallVec<[Dot; 1]> = dots.iter().map(|dot| self.context.dot(dot)).collect();
+    fn named(&self, dots: &[LocalDot]) -> SmallVec<[Dot; 1]> {
+        let mut named: SmallVec<[Dot; 1]> = dots.iter().map(|dot| self.context.dot(*dot)).collect();
         named.sort_unstable();
         named
     }
 }
 
-impl<E: Ord> OrSet<E> {
+impl<E: Ord + Hash> OrSet<E> {
     /// Returns elements with the full names of their dots, both ascending.
     fn sorted<'a>(&self, elements: &'a Elements<E>) -> Vec<(&'a E, SmallVec<[Dot; 1]>)> {
         let mut sorted: Vec<_> = elements.iter().map(|(element, dots)| (element, self.named(dots))).collect();
@@ -283,7 +281,7 @@ impl<E> Default for OrSet<E> {
 /// Same version, same elements, same dots; how replicas are numbered inside does not matter.
 impl<E: Clone + Eq + Hash> PartialEq for OrSet<E> {
     fn eq(&self, other: &Self) -> bool {
-        let has_same = |element, dots: &Dots| {
+        let has_same = |element, dots: &[LocalDot]| {
             other.elements.get(element).is_some_and(|theirs| self.named(dots) == other.named(theirs))
         };
         self.len() == other.len()
@@ -294,7 +292,7 @@ impl<E: Clone + Eq + Hash> PartialEq for OrSet<E> {
 
 impl<E: Clone + Eq + Hash> Eq for OrSet<E> {}
 
-impl<E: fmt::Debug> fmt::Debug for OrSet<E> {
+impl<E: fmt::Debug + Eq + Hash> fmt::Debug for OrSet<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let elements: Vec<_> = self.elements.iter().map(|(element, dots)| (element, self.named(dots))).collect();
         f.debug_struct("OrSet").field("version", &self.version()).field("elements", &elements).finish()
@@ -311,7 +309,7 @@ mod tests {
 
     /// Returns what is in the set, and panics on a `LocalDot` that is not covered.
     fn elements(set: &OrSet<u8>) -> Vec<u8> {
-        assert!(set.elements.iter().all(|(_, dots)| dots.iter().all(|dot| set.context.covers(dot))));
+        assert!(set.elements.iter().all(|(_, dots)| dots.iter().all(|dot| set.context.covers(*dot))));
         let mut elements: Vec<u8> = set.iter().copied().collect();
         elements.sort_unstable();
         elements

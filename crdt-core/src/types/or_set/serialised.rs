@@ -15,13 +15,12 @@ use smallvec::SmallVec;
 use super::{Change, OrSet, OrSetDelta};
 use crate::context::{Context, LocalDot, TooManyReplicas};
 use crate::dots::Dots;
-use crate::elements::Elements;
+use crate::elements::{Builder, Elements};
 use crate::id::Dot;
-use crate::table::Builder;
 use crate::types::are_valid;
 use crate::version::VersionVector;
 
-impl<E: Ord + Serialize> Serialize for OrSet<E> {
+impl<E: Ord + Hash + Serialize> Serialize for OrSet<E> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut parts = serializer.serialize_struct("OrSet", 2)?;
         parts.serialize_field("version", &self.version())?;
@@ -48,7 +47,7 @@ struct Parts<E> {
 struct Listed<E> {
     /// Numbers the replicas that have a dot here, with the highest dot of each.
     context: Context,
-    elements: Builder<E, Dots>,
+    elements: Builder<E>,
 }
 
 impl<E: Clone + Ord + Hash> TryFrom<Parts<E>> for OrSet<E> {
