@@ -68,12 +68,12 @@ impl From<LocalDot> for Dots {
 impl FromIterator<LocalDot> for Dots {
     fn from_iter<I: IntoIterator<Item = LocalDot>>(dots: I) -> Self {
         let mut dots = dots.into_iter();
-        let first = dots.next();
-        let second = dots.next();
-        if let (Some(only), None) = (first, second) {
-            return Self::One(only);
-        }
-        let mut dots: SmallVec<[LocalDot; 1]> = first.into_iter().chain(second).chain(dots).collect();
+        let (first, second) = match (dots.next(), dots.next()) {
+            (None, _) => return Self::new(),
+            (Some(only), None) => return Self::One(only),
+            (Some(first), Some(second)) => (first, second),
+        };
+        let mut dots: SmallVec<[LocalDot; 1]> = [first, second].into_iter().chain(dots).collect();
         dots.sort_unstable();
         dots.dedup();
         Self::from_sorted(dots)

@@ -150,25 +150,31 @@ impl<E: Clone + Eq + Hash> OrSet<E> {
     /// [`DeltaError::Gap`] if it builds on a delta that is missing; nothing has changed.
     pub fn apply(&mut self, delta: &OrSetDelta<E>) -> Result<bool, DeltaError> {
         let Dot { replica, counter } = delta.dot;
-        let seen = self.context.counter_of(replica);
+        let known = self.context.index(replica);
+        let seen = known.map_or(0, |index| self.context.counter(index));
         if counter <= seen {
             return Ok(false);
         }
         if counter != seen + 1 {
             return Err(DeltaError::Gap { missing: Dot::new(replica, seen + 1) });
         }
-        let superseded: SmallVec<[Dots; 1]> =
-            delta.changes.iter().map(|change| self.covered(&change.superseded)).collect::<Result<_, _>>()?;
-        let index = self.context.intern(replica)?;
+        let superseded = delta.changes.iter().flat_map(|change| &change.superseded);
+        if let Some(missing) = superseded.copied().find(|dot| self.context.counter_of(dot.replica) < dot.counter) {
+            return Err(DeltaError::Gap { missing });
+        }
+        let index = known.map_or_else(|| self.context.intern(replica), Ok)?;
         let added = LocalDot::new(index, counter);
-        for (change, superseded) in delta.changes.iter().zip(superseded) {
+        let Self { context, elements } = self;
+        for change in &delta.changes {
+            // By their full names: those of the delta need no numbers then.
+            let stays = |dot: &LocalDot| change.superseded.binary_search(&context.dot(*dot)).is_err();
             let change_dots = |dots: &[LocalDot]| {
-                let kept = dots.iter().copied().filter(|dot| !superseded.contains(*dot));
+                let kept = dots.iter().copied().filter(stays);
                 kept.chain(change.added.then_some(added)).collect()
             };
-            self.elements.update(&change.element, change_dots, |_, _| {});
+            elements.update(&change.element, change_dots, |_, _| {});
         }
-        self.context.raise(index, counter);
+        context.raise(index, counter);
         Ok(true)
     }
 
@@ -241,12 +247,6 @@ impl<E: Clone + Ord + Hash> OrSet<E> {
 }
 
 impl<E> OrSet<E> {
-    /// Returns the local names of dots, if all are covered.
-    fn covered(&self, dots: &[Dot]) -> Result<Dots, DeltaError> {
-        let covered = |dot: &Dot| self.context.local(*dot).filter(|local| self.context.covers(*local));
-        dots.iter().map(|dot| covered(dot).ok_or(DeltaError::Gap { missing: *dot })).collect()
-    }
-
     /// Returns the full names of dots, ascending.
     fn named(&self, dots: &[LocalDot]) -> SmallVec<[Dot; 1]> {
         let mut named: SmallVec<[Dot; 1]> = dots.iter().map(|dot| self.context.dot(*dot)).collect();
