@@ -7,6 +7,7 @@
 //!
 //! Shared copy-on-write, so a snapshot of the value costs two pointers.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -40,22 +41,25 @@ impl ReplicaIndex {
 }
 
 /// A dot within one value: the replica's number in the upper 16 bits, the counter in the lower 48.
+///
+/// Never zero, since counters begin at 1; so whatever holds a dot or else something without content takes eight bytes too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct LocalDot(u64);
+pub(crate) struct LocalDot(NonZeroU64);
 
 impl LocalDot {
-    /// Packs a dot. The counter is at most [`COUNTER_MAX`]: decoders and writers see to it.
+    /// Packs a dot. The counter is 1 to [`COUNTER_MAX`]: decoders and writers see to it.
     pub(crate) fn new(replica: ReplicaIndex, counter: u64) -> Self {
-        debug_assert!(counter <= COUNTER_MAX, "counters are bounded where they enter");
-        Self(u64::from(replica.0) << 48 | counter)
+        debug_assert!((1..=COUNTER_MAX).contains(&counter), "counters are bounded where they enter");
+        let packed = u64::from(replica.0) << 48 | counter;
+        Self(NonZeroU64::new(packed).expect("counters begin at 1: checked where they enter"))
     }
 
     pub(crate) const fn replica(self) -> ReplicaIndex {
-        ReplicaIndex((self.0 >> 48) as u16)
+        ReplicaIndex((self.0.get() >> 48) as u16)
     }
 
     pub(crate) const fn counter(self) -> u64 {
-        self.0 & COUNTER_MAX
+        self.0.get() & COUNTER_MAX
     }
 
     /// Gives the same dot the number that another value has for its replica.

@@ -3,7 +3,8 @@
 //! Nearly always one dot, which then costs no allocation; more only where replicas wrote
 //! concurrently. Sixteen bytes either way.
 
-use std::{fmt, mem, slice};
+use std::ops::Deref;
+use std::{fmt, slice};
 
 use smallvec::SmallVec;
 
@@ -23,53 +24,11 @@ impl Dots {
         Self::Many(Box::default())
     }
 
-    /// Returns the dots, ascending.
-    pub(crate) fn as_slice(&self) -> &[LocalDot] {
-        match self {
-            Self::One(dot) => slice::from_ref(dot),
-            Self::Many(dots) => dots,
-        }
-    }
-
-    /// Yields the dots, ascending.
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = LocalDot> + '_ {
-        self.as_slice().iter().copied()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.as_slice().is_empty()
-    }
-
+    /// Tells whether a dot is one of these. O(log n).
     pub(crate) fn contains(&self, dot: LocalDot) -> bool {
         match self {
             Self::One(only) => *only == dot,
             Self::Many(dots) => dots.binary_search(&dot).is_ok(),
-        }
-    }
-
-    /// Adds a dot. O(n) if others are there.
-    pub(crate) fn insert(&mut self, dot: LocalDot) {
-        if self.is_empty() {
-            *self = Self::One(dot);
-        } else if let Err(position) = self.as_slice().binary_search(&dot) {
-            let mut dots = self.as_slice().to_vec();
-            dots.insert(position, dot);
-            *self = Self::Many(dots.into());
-        }
-    }
-
-    /// Keeps only the dots that `keep` says.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(LocalDot) -> bool) {
-        match self {
-            Self::One(dot) => {
-                if !keep(*dot) {
-                    *self = Self::new();
-                }
-            }
-            Self::Many(dots) => {
-                let kept: SmallVec<[LocalDot; 1]> = mem::take(dots).into_iter().filter(|dot| keep(*dot)).collect();
-                *self = Self::from_sorted(kept);
-            }
         }
     }
 
@@ -78,6 +37,18 @@ impl Dots {
         match dots[..] {
             [only] => Self::One(only),
             _ => Self::Many(dots.into_boxed_slice()),
+        }
+    }
+}
+
+/// The dots, ascending.
+impl Deref for Dots {
+    type Target = [LocalDot];
+
+    fn deref(&self) -> &[LocalDot] {
+        match self {
+            Self::One(dot) => slice::from_ref(dot),
+            Self::Many(dots) => dots,
         }
     }
 }
@@ -97,12 +68,12 @@ impl From<LocalDot> for Dots {
 impl FromIterator<LocalDot> for Dots {
     fn from_iter<I: IntoIterator<Item = LocalDot>>(dots: I) -> Self {
         let mut dots = dots.into_iter();
-        let first = dots.next();
-        let second = dots.next();
-        if let (Some(only), None) = (first, second) {
-            return Self::One(only);
-        }
-        let mut dots: SmallVec<[LocalDot; 1]> = first.into_iter().chain(second).chain(dots).collect();
+        let (first, second) = match (dots.next(), dots.next()) {
+            (None, _) => return Self::new(),
+            (Some(only), None) => return Self::One(only),
+            (Some(first), Some(second)) => (first, second),
+        };
+        let mut dots: SmallVec<[LocalDot; 1]> = [first, second].into_iter().chain(dots).collect();
         dots.sort_unstable();
         dots.dedup();
         Self::from_sorted(dots)
@@ -132,18 +103,12 @@ mod tests {
     #[test]
     fn however_it_was_built_the_same_set_is_equal() {
         let (a, b, c) = (dot(0, 7), dot(1, 1), dot(1, 2));
-        let mut built = Dots::new();
-        for dot in [c, a, b, a] {
-            built.insert(dot);
-        }
-        assert_eq!(built.as_slice(), [a, b, c]);
+        let built = Dots::from_iter([c, a, b, a]);
+        assert_eq!(*built, [a, b, c]);
         assert_eq!(built, Dots::from_iter([b, c, b, a]));
+        assert_eq!(built, Dots::from_sorted([a, b, c].into_iter().collect()));
         assert!(built.contains(b) && !built.contains(dot(2, 2)));
-        built.retain(|dot| dot == a);
-        assert_eq!(built, Dots::from(a));
-        built.retain(|_| false);
-        assert_eq!(built, Dots::new());
-        assert_eq!((built.iter().len(), built.is_empty()), (0, true));
+        assert_eq!(Dots::from_iter([]), Dots::new());
         assert_eq!(Dots::from_iter([a, a]), Dots::One(a));
     }
 }

@@ -241,7 +241,7 @@ impl<'a> SetRef<'a> {
 
     /// Yields the values in no order that may be relied on, without sorting or copying.
     pub fn iter(&self) -> impl Iterator<Item = &'a Value> + use<'a> {
-        self.set.elements.iter().map(|(value, _)| value)
+        self.set.elements.keys()
     }
 
     /// Returns the values, sorted. O(n log n).

@@ -14,10 +14,9 @@ use thiserror::Error;
 
 use crate::changes::Changes;
 use crate::clock::Stamp;
-use crate::context::{Context, ReplicaIndex, TooManyReplicas};
+use crate::context::{Context, LocalDot, ReplicaIndex, TooManyReplicas};
 use crate::delta::{ChainedRange, Delta, DotRange, MapDelta, NodeDelta};
 use crate::document::Document;
-use crate::dots::Dots;
 use crate::id::{COUNTER_MAX, Dot};
 use crate::limits::{KEY_BYTES_MAX, NESTING_MAX, REPLICAS_MAX, VALUE_BYTES_MAX};
 use crate::node::OwnWrite;
@@ -250,8 +249,8 @@ impl Scope<'_> {
     }
 
     /// Names dots as deltas do: full ids, sorted.
-    fn names(&self, dots: &Dots) -> SmallVec<[Dot; 1]> {
-        let mut names: SmallVec<[Dot; 1]> = dots.iter().map(|dot| self.context.dot(dot)).collect();
+    fn names(&self, dots: &[LocalDot]) -> SmallVec<[Dot; 1]> {
+        let mut names: SmallVec<[Dot; 1]> = dots.iter().map(|dot| self.context.dot(*dot)).collect();
         names.sort_unstable();
         names
     }

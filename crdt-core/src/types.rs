@@ -80,25 +80,32 @@ fn are_superseded(dots: &[Dot], by: Dot) -> bool {
 
 /// Returns the name of a replica's next transaction, in full and by its number. Whoever makes it covers it.
 fn next(context: &mut Context, replica: ReplicaId) -> Result<(Dot, LocalDot), WriteError> {
-    let counter = context.counter_of(replica) + 1;
+    let index = context.intern(replica)?;
+    let counter = context.counter(index) + 1;
     if counter > COUNTER_MAX {
         return Err(WriteError::CounterExhausted);
     }
-    let index = context.intern(replica)?;
     Ok((Dot::new(replica, counter), LocalDot::new(index, counter)))
 }
 
-/// Tells whether a transaction is the next of its replica, or else covered.
-fn is_new(context: &Context, dot: Dot) -> Result<bool, DeltaError> {
-    let seen = context.counter_of(dot.replica);
-    if dot.counter > seen + 1 {
+/// Checks whether the delta `dot`, which supersedes these, may be applied; returns its local name, or `None` if it is
+/// covered. Whoever applies it covers it.
+fn admit(
+    context: &mut Context,
+    dot: Dot,
+    mut superseded: impl Iterator<Item = Dot>,
+) -> Result<Option<LocalDot>, DeltaError> {
+    let known = context.index(dot.replica);
+    let seen = known.map_or(0, |index| context.counter(index));
+    if dot.counter <= seen {
+        return Ok(None);
+    }
+    if dot.counter != seen + 1 {
         return Err(DeltaError::Gap { missing: Dot::new(dot.replica, seen + 1) });
     }
-    Ok(dot.counter > seen)
-}
-
-/// Returns the local name of a dot, if it is covered.
-fn covered(context: &Context, dot: Dot) -> Result<LocalDot, DeltaError> {
-    let local = context.local(dot).filter(|local| context.covers(*local));
-    local.ok_or(DeltaError::Gap { missing: dot })
+    if let Some(missing) = superseded.find(|dot| context.counter_of(dot.replica) < dot.counter) {
+        return Err(DeltaError::Gap { missing });
+    }
+    let index = known.map_or_else(|| context.intern(dot.replica), Ok)?;
+    Ok(Some(LocalDot::new(index, dot.counter)))
 }

@@ -102,11 +102,10 @@ impl Rule<'_> {
         })
     }
 
-    /// Brings the dots of one entry to where they are after the delta.
-    fn change(self, dots: &mut Dots, leaf: &LeafDelta<()>) {
-        let kept = dots.iter().filter(|dot| !self.supersedes(leaf, *dot));
-        let after: Dots = kept.chain(self.added(leaf).map(|(dot, ())| dot)).collect();
-        *dots = after;
+    /// Returns the dots of one entry as they are after the delta.
+    fn changed(self, dots: &[LocalDot], leaf: &LeafDelta<()>) -> Dots {
+        let kept = dots.iter().copied().filter(|dot| !self.supersedes(leaf, *dot));
+        kept.chain(self.added(leaf).map(|(dot, ())| dot)).collect()
     }
 }
 
@@ -143,10 +142,10 @@ impl Applier<'_> {
     }
 
     fn presence(&mut self, presence: &mut Dots, leaf: &LeafDelta<()>, at: PathHash) {
-        let before = presence.clone();
-        self.rule.change(presence, leaf);
-        if *presence != before {
-            self.recorder.presence(at, &before, presence);
+        let after = self.rule.changed(presence, leaf);
+        if after != *presence {
+            self.recorder.presence(at, presence, &after);
+            *presence = after;
         }
     }
 
@@ -156,8 +155,8 @@ impl Applier<'_> {
         }
         let Self { rule, recorder } = self;
         for (element, leaf) in delta.elements.iter() {
-            let changed = |before: &Dots, after: &Dots| recorder.element(at, element, before, after);
-            set.elements.update(element, |dots| rule.change(dots, leaf), changed);
+            let changed = |before: &[LocalDot], after: &[LocalDot]| recorder.element(at, element, before, after);
+            set.elements.update(element, |dots| rule.changed(dots, leaf), changed);
         }
     }
 

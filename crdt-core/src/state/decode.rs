@@ -12,7 +12,7 @@ use crate::codec::{DecodeError, Reader};
 use crate::context::{LocalDot, ReplicaIndex};
 use crate::digest::{Digest, PRESENCE, PathHash, counter_payload, value_payload};
 use crate::dots::Dots;
-use crate::elements::Elements;
+use crate::elements::{self, Elements};
 use crate::frontier::{Frontier, Tip};
 use crate::id::Dot;
 use crate::limits::NESTING_MAX;
@@ -150,7 +150,7 @@ impl<'b, 'f> Decoder<'b, 'f> {
             if dot_count == 0 {
                 return Err(DecodeError::NotCanonical("an element without dots"));
             }
-            P::put(&mut set, dots, |(_, elements): &mut (Dots, Builder<_, _>), dots| {
+            P::put(&mut set, dots, |(_, elements): &mut (Dots, elements::Builder<_>), dots| {
                 elements.push(element.to_value(), dots)
             });
         }

@@ -49,9 +49,9 @@ impl Unshared<'_> {
         self.digest.add(at.entry(self.context.dot(dot), payload));
     }
 
-    fn dots(&mut self, dots: &Dots, at: PathHash, payload: u64) -> Dots {
-        dots.iter().for_each(|dot| self.add(at, dot, payload));
-        dots.clone()
+    fn dots(&mut self, dots: &[LocalDot], at: PathHash, payload: u64) -> Dots {
+        dots.iter().for_each(|dot| self.add(at, *dot, payload));
+        dots.iter().copied().collect()
     }
 
     fn map(&mut self, map: &MapNode, at: PathHash) -> MapNode {

@@ -8,7 +8,6 @@ use smallvec::SmallVec;
 use super::State;
 use crate::codec::Encode;
 use crate::context::LocalDot;
-use crate::dots::Dots;
 use crate::node::{CounterEntry, CounterNode, MapNode, Node, RegisterEntry, RegisterNode, SetNode};
 use crate::path::Key;
 use crate::value::Value;
@@ -56,9 +55,9 @@ impl Encoder<'_> {
         (self.ranks[dot.replica().position()], dot.counter())
     }
 
-    fn dots(&mut self, dots: &Dots) {
-        self.out.put_varint(dots.iter().len() as u64);
-        let mut sorted: SmallVec<[LocalDot; 4]> = dots.iter().collect();
+    fn dots(&mut self, dots: &[LocalDot]) {
+        self.out.put_varint(dots.len() as u64);
+        let mut sorted: SmallVec<[LocalDot; 4]> = dots.iter().copied().collect();
         sorted.sort_unstable_by_key(|dot| self.rank(*dot));
         sorted.into_iter().for_each(|dot| self.dot(dot));
     }
@@ -84,8 +83,7 @@ impl Encoder<'_> {
         self.out.put_varint(elements.len() as u64);
         for block in elements.chunks(BLOCK) {
             // Visits each, so that a block of them comes from memory at once and not one after the other.
-            self.out
-                .reserve(block.iter().map(|(_, element, dots)| element.payload_len() + 4 * dots.iter().len()).sum());
+            self.out.reserve(block.iter().map(|(_, element, dots)| element.payload_len() + 4 * dots.len()).sum());
             for (_, element, dots) in block {
                 wire::put_value(self.out, element);
                 self.dots(dots);
@@ -119,7 +117,7 @@ impl Encoder<'_> {
 
 /// Returns entries in the order of their keys, behind the ranks of these: numbers that order most keys without
 /// visiting them. O(n log n).
-fn ascending<'a, K: Ord, V>(
+fn ascending<'a, K: Ord, V: ?Sized>(
     entries: impl Iterator<Item = (&'a K, &'a V)>,
     rank: impl Fn(&K) -> u128,
 ) -> Vec<(u128, &'a K, &'a V)> {

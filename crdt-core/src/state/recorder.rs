@@ -7,9 +7,9 @@ use smallvec::SmallVec;
 
 use crate::changes::{Change, Changed, Changes};
 use crate::clock::Stamp;
-use crate::context::{Context, ReplicaIndex};
+use crate::context::{Context, LocalDot, ReplicaIndex};
 use crate::digest::{Digest, EntryHash, PRESENCE, PathHash, counter_payload, value_payload};
-use crate::dots::Dots;
+
 use crate::node::{CounterEntry, CounterNode, RegisterEntry, RegisterNode};
 use crate::path::{Key, Path};
 use crate::planted::{Bug, is_planted};
@@ -89,7 +89,7 @@ impl<'a> Recorder<'a> {
         self.effects.changes.0.push(Change { path, what });
     }
 
-    pub(super) fn presence(&mut self, at: PathHash, before: &Dots, after: &Dots) {
+    pub(super) fn presence(&mut self, at: PathHash, before: &[LocalDot], after: &[LocalDot]) {
         self.dots(at, || PRESENCE, before, after);
         match (before.is_empty(), after.is_empty()) {
             (true, false) => self.changed(Changed::Created),
@@ -98,7 +98,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    pub(super) fn element(&mut self, at: PathHash, element: &Value, before: &Dots, after: &Dots) {
+    pub(super) fn element(&mut self, at: PathHash, element: &Value, before: &[LocalDot], after: &[LocalDot]) {
         self.dots(at, || value_payload(element.borrowed(), 0), before, after);
         match (before.is_empty(), after.is_empty()) {
             (true, false) => self.changed(Changed::Inserted(element.clone())),
@@ -107,13 +107,13 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    fn dots(&mut self, at: PathHash, payload: impl FnOnce() -> u64, before: &Dots, after: &Dots) {
+    fn dots(&mut self, at: PathHash, payload: impl FnOnce() -> u64, before: &[LocalDot], after: &[LocalDot]) {
         let payload = if self.digest.is_some() { payload() } else { 0 };
-        for dot in before.iter() {
-            self.subtract(|context| at.entry(context.dot(dot), payload));
+        for dot in before {
+            self.subtract(|context| at.entry(context.dot(*dot), payload));
         }
-        for dot in after.iter() {
-            self.add(|context| at.entry(context.dot(dot), payload));
+        for dot in after {
+            self.add(|context| at.entry(context.dot(*dot), payload));
         }
     }
 

@@ -100,8 +100,8 @@ impl Rename<'_> {
     }
 
     /// Renames the dots of one entry.
-    fn dots(&mut self, dots: &Dots, at: PathHash, payload: u64) -> Dots {
-        let renamed: SmallVec<[Dot; 1]> = dots.iter().map(|dot| self.renamed(dot)).collect();
+    fn dots(&mut self, dots: &[LocalDot], at: PathHash, payload: u64) -> Dots {
+        let renamed: SmallVec<[Dot; 1]> = dots.iter().map(|dot| self.renamed(*dot)).collect();
         renamed.iter().for_each(|dot| self.digest.add(at.entry(*dot, payload)));
         renamed.into_iter().map(|dot| self.local(dot)).collect()
     }

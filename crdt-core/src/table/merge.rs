@@ -28,8 +28,8 @@ pub(crate) enum Outcome<V> {
 
 /// How two tables merge, entry by entry.
 ///
-/// Law: an entry that both tables have with one value stays. Shards that the two share are not
-/// asked about.
+/// Law: an entry stays that both tables have in a shard which they share, for shared shards are not asked about. So
+/// what is decided may depend on something beside the table only if a change of that writes the entry too.
 pub(crate) trait Fuse<K, V> {
     /// My table has this entry; the other has the key too, or lacks it.
     fn mine(&mut self, key: &K, mine: &V, theirs: Option<&V>) -> Outcome<V>;

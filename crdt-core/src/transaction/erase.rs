@@ -36,7 +36,7 @@ fn shows_leaf(seen: Option<&Dots>, delta: Option<&LeafDelta<()>>) -> bool {
 fn shows_set(seen: Option<&SetNode>, delta: &SetDelta) -> bool {
     shows_leaf(seen.map(|set| &set.presence), delta.presence.as_deref())
         || delta.elements.values().any(|leaf| !leaf.added.is_empty())
-        || seen.is_some_and(|set| set.elements.iter().any(|(element, _)| !delta.elements.contains_key(element)))
+        || seen.is_some_and(|set| set.elements.keys().any(|element| !delta.elements.contains_key(element)))
 }
 
 fn shows_map(scope: &Scope<'_>, seen: Option<&MapNode>, delta: &MapDelta) -> bool {
@@ -59,7 +59,7 @@ pub(super) fn leave(scope: &Scope<'_>, children: &mut SortedMap<Key, NodeDelta>,
     let delta = children.get_or_insert_with(key.clone(), || NodeDelta::new(key.kind));
     match (seen, delta) {
         (Node::Register(register), NodeDelta::Register(leaf)) => {
-            let dots = register.entries.iter().map(|entry| entry.dot).collect();
+            let dots: Dots = register.entries.iter().map(|entry| entry.dot).collect();
             *leaf = LeafDelta { superseded: scope.names(&dots), ..LeafDelta::default() };
         }
         (Node::Counter(counter), NodeDelta::Counter(delta)) => super::counter::reset(scope, Some(counter), delta),

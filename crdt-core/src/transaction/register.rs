@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::{EditError, Scope};
 use crate::delta::{LeafDelta, NodeDelta};
+use crate::dots::Dots;
 use crate::id::Dot;
 use crate::node::RegisterNode;
 use crate::path::Key;
@@ -70,7 +71,7 @@ impl<'t> RegisterMut<'t> {
     }
 
     fn superseded(&self) -> SmallVec<[Dot; 1]> {
-        let dots = self.seen.map(|register| register.entries.iter().map(|entry| entry.dot).collect());
+        let dots: Option<Dots> = self.seen.map(|register| register.entries.iter().map(|entry| entry.dot).collect());
         dots.map(|dots| self.scope.names(&dots)).unwrap_or_default()
     }
 }

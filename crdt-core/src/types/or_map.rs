@@ -16,7 +16,7 @@ use std::hash::Hash;
 use serde::Serialize;
 use smallvec::SmallVec;
 
-use super::{DeltaError, WriteError, covered, is_new, next};
+use super::{DeltaError, WriteError, admit, next};
 use crate::context::{Context, LocalDot, TooManyReplicas};
 use crate::elements::Sides;
 use crate::id::{Dot, ReplicaId};
@@ -44,12 +44,12 @@ pub(super) trait Cell: Clone + Default {
     /// Tells whether readers see it.
     fn is_visible(&self) -> bool;
 
-    /// Makes the change of the transaction `dot`, which supersedes these. `changed` sees entries before and after.
+    /// Makes the change of the transaction `dot`. `changed` sees entries before and after.
     fn apply(
         &mut self,
         change: &Self::Change,
         dot: LocalDot,
-        superseded: &[LocalDot],
+        context: &Context,
         changed: impl FnMut(Option<&Self::Entry>, Option<&Self::Entry>),
     );
 
@@ -70,7 +70,7 @@ pub(super) trait Cell: Clone + Default {
 /// What one transaction does to one cell.
 pub(super) trait Change {
     /// Yields the dots that it supersedes.
-    fn superseded(&self) -> impl ExactSizeIterator<Item = Dot>;
+    fn superseded(&self) -> impl Iterator<Item = Dot>;
 
     /// Tells whether an honest replica could have made it in the transaction `dot`.
     fn is_valid(&self, dot: Dot) -> bool;
@@ -170,19 +170,11 @@ impl<K: Clone + Eq + Hash, C: Cell> OrMap<K, C> {
         delta: &Delta<K, C::Change>,
         mut changed: impl FnMut(&K, Option<&C::Entry>, Option<&C::Entry>),
     ) -> Result<bool, DeltaError> {
-        if !is_new(&self.context, delta.dot)? {
-            return Ok(false);
-        }
         let superseded = delta.changes.iter().flat_map(|(_, change)| change.superseded());
-        let superseded: SmallVec<[LocalDot; 2]> =
-            superseded.map(|dot| covered(&self.context, dot)).collect::<Result<_, _>>()?;
-        let dot = LocalDot::new(self.context.intern(delta.dot.replica)?, delta.dot.counter);
-        let mut rest = &superseded[..];
+        let Some(dot) = admit(&mut self.context, delta.dot, superseded)? else { return Ok(false) };
         for (key, change) in &delta.changes {
-            let (superseded, others) = rest.split_at(change.superseded().len());
-            rest = others;
-            self.edit(key, |cell, _| {
-                cell.apply(change, dot, superseded, |before, after| changed(key, before, after));
+            self.edit(key, |cell, context| {
+                cell.apply(change, dot, context, |before, after| changed(key, before, after));
             });
         }
         self.raise(dot);

@@ -22,7 +22,7 @@ use std::{fmt, mem};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{DeltaError, WriteError, covered, few, is_new, next};
+use super::{DeltaError, WriteError, admit, few, next};
 use crate::context::{Context, LocalDot, TooManyReplicas};
 use crate::dots::Dots;
 use crate::elements::{Elements, Sides};
@@ -95,7 +95,7 @@ impl<E> OrSet<E> {
 
     /// Yields the elements, in an order that differs from process to process.
     pub fn iter(&self) -> impl Iterator<Item = &E> {
-        self.elements.iter().map(|(element, _)| element)
+        self.elements.keys()
     }
 
     /// Returns which transactions have been applied. O(replicas).
@@ -140,7 +140,7 @@ impl<E: Clone + Eq + Hash> OrSet<E> {
         }
         let (dot, _) = self.spend(replica)?;
         let removed = self.elements.remove(element);
-        let change = |(element, dots)| Change { element, added: false, superseded: self.named(&dots) };
+        let change = |(element, dots): (E, Dots)| Change { element, added: false, superseded: self.named(&dots) };
         Ok(Some(OrSetDelta { dot, changes: removed.map(change).into_iter().collect() }))
     }
 
@@ -149,22 +149,19 @@ impl<E: Clone + Eq + Hash> OrSet<E> {
     /// # Errors
     /// [`DeltaError::Gap`] if it builds on a delta that is missing; nothing has changed.
     pub fn apply(&mut self, delta: &OrSetDelta<E>) -> Result<bool, DeltaError> {
-        if !is_new(&self.context, delta.dot)? {
-            return Ok(false);
-        }
-        let superseded: SmallVec<[Dots; 1]> =
-            delta.changes.iter().map(|change| self.covered(&change.superseded)).collect::<Result<_, _>>()?;
-        let added = LocalDot::new(self.context.intern(delta.dot.replica)?, delta.dot.counter);
-        for (change, superseded) in delta.changes.iter().zip(superseded) {
-            let change_dots = |dots: &mut Dots| {
-                dots.retain(|dot| !superseded.contains(dot));
-                if change.added {
-                    dots.insert(added);
-                }
+        let superseded = delta.changes.iter().flat_map(|change| &change.superseded);
+        let Some(added) = admit(&mut self.context, delta.dot, superseded.copied())? else { return Ok(false) };
+        let Self { context, elements } = self;
+        for change in &delta.changes {
+            // By their full names: those of the delta need no numbers then.
+            let stays = |dot: &LocalDot| change.superseded.binary_search(&context.dot(*dot)).is_err();
+            let change_dots = |dots: &[LocalDot]| {
+                let kept = dots.iter().copied().filter(stays);
+                kept.chain(change.added.then_some(added)).collect()
             };
-            self.elements.update(&change.element, change_dots, |_, _| {});
+            elements.update(&change.element, change_dots, |_, _| {});
         }
-        self.context.raise(added.replica(), added.counter());
+        context.raise(added.replica(), added.counter());
         Ok(true)
     }
 
@@ -182,7 +179,7 @@ impl<E: Clone + Eq + Hash> OrSet<E> {
 
     /// Puts an element with one fresh dot and tells what that changed.
     fn put(&mut self, element: E, dot: LocalDot) -> Change<E> {
-        let before = self.elements.insert(element.clone(), dot.into());
+        let before = self.elements.insert(element.clone(), dot);
         Change { element, added: true, superseded: before.map(|dots| self.named(&dots)).unwrap_or_default() }
     }
 
@@ -233,20 +230,15 @@ impl<E: Clone + Ord + Hash> OrSet<E> {
 }
 
 impl<E> OrSet<E> {
-    /// Returns the local names of dots, if all are covered.
-    fn covered(&self, dots: &[Dot]) -> Result<Dots, DeltaError> {
-        dots.iter().map(|dot| covered(&self.context, *dot)).collect()
-    }
-
     /// Returns the full names of dots, ascending.
-    fn named(&self, dots: &Dots) -> SmallVec<[Dot; 1]> {
-        let mut named: SmallVec<[Dot; 1]> = dots.iter().map(|dot| self.context.dot(dot)).collect();
+    fn named(&self, dots: &[LocalDot]) -> SmallVec<[Dot; 1]> {
+        let mut named: SmallVec<[Dot; 1]> = dots.iter().map(|dot| self.context.dot(*dot)).collect();
         named.sort_unstable();
         named
     }
 }
 
-impl<E: Ord> OrSet<E> {
+impl<E: Ord + Hash> OrSet<E> {
     /// Returns elements with the full names of their dots, both ascending.
     fn sorted<'a>(&self, elements: &'a Elements<E>) -> Vec<(&'a E, SmallVec<[Dot; 1]>)> {
         let mut sorted: Vec<_> = elements.iter().map(|(element, dots)| (element, self.named(dots))).collect();
@@ -272,7 +264,7 @@ impl<E> Default for OrSet<E> {
 /// Same version, same elements, same dots; how replicas are numbered inside does not matter.
 impl<E: Clone + Eq + Hash> PartialEq for OrSet<E> {
     fn eq(&self, other: &Self) -> bool {
-        let has_same = |element, dots: &Dots| {
+        let has_same = |element, dots: &[LocalDot]| {
             other.elements.get(element).is_some_and(|theirs| self.named(dots) == other.named(theirs))
         };
         self.len() == other.len()
@@ -283,7 +275,7 @@ impl<E: Clone + Eq + Hash> PartialEq for OrSet<E> {
 
 impl<E: Clone + Eq + Hash> Eq for OrSet<E> {}
 
-impl<E: fmt::Debug> fmt::Debug for OrSet<E> {
+impl<E: fmt::Debug + Eq + Hash> fmt::Debug for OrSet<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let elements: Vec<_> = self.elements.iter().map(|(element, dots)| (element, self.named(dots))).collect();
         f.debug_struct("OrSet").field("version", &self.version()).field("elements", &elements).finish()
@@ -300,7 +292,7 @@ mod tests {
 
     /// Returns what is in the set, and panics on a `LocalDot` that is not covered.
     fn elements(set: &OrSet<u8>) -> Vec<u8> {
-        assert!(set.elements.iter().all(|(_, dots)| dots.iter().all(|dot| set.context.covers(dot))));
+        assert!(set.elements.iter().all(|(_, dots)| dots.iter().all(|dot| set.context.covers(*dot))));
         let mut elements: Vec<u8> = set.iter().copied().collect();
         elements.sort_unstable();
         elements

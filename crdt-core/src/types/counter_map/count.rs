@@ -159,14 +159,15 @@ impl Cell for CounterNode {
         &mut self,
         count: &Count,
         dot: LocalDot,
-        superseded: &[LocalDot],
+        context: &Context,
         mut changed: impl FnMut(Option<&CounterEntry>, Option<&CounterEntry>),
     ) {
         if let Some(own) = count.own {
             own.apply(self, dot, &mut changed);
         }
-        for (reset, dot) in count.resets.iter().zip(superseded) {
-            reset.apply(self, *dot, &mut changed);
+        for reset in &count.resets {
+            let dot = context.local(reset.dot).expect("what is superseded is covered: checked in admit");
+            reset.apply(self, dot, &mut changed);
         }
     }
 
@@ -204,7 +205,7 @@ impl Cell for CounterNode {
 }
 
 impl Change for Count {
-    fn superseded(&self) -> impl ExactSizeIterator<Item = Dot> {
+    fn superseded(&self) -> impl Iterator<Item = Dot> {
         self.resets.iter().map(|reset| reset.dot)
     }
 

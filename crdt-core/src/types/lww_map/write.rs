@@ -61,13 +61,13 @@ impl<T: Clone> Cell for RegisterNode<T> {
         &mut self,
         change: &Write<T>,
         dot: LocalDot,
-        superseded: &[LocalDot],
+        context: &Context,
         mut changed: impl FnMut(Option<&RegisterEntry<T>>, Option<&RegisterEntry<T>>),
     ) {
-        let mut superseded: SmallVec<[LocalDot; 2]> = superseded.into();
-        superseded.sort_unstable();
         // Its author's last value here is gone, even if it was another that removed it, in a delta still to come.
-        let goes = |entry: LocalDot| entry.replica() == dot.replica() || superseded.binary_search(&entry).is_ok();
+        let is_own = |entry: LocalDot| entry.replica() == dot.replica();
+        // By their full names: those of the change need no numbers then.
+        let goes = |entry| is_own(entry) || change.superseded.binary_search(&context.dot(entry)).is_ok();
         self.take_out(goes, |lost| changed(Some(lost), None));
         if let Some((stamp, value)) = &change.written {
             let entry = RegisterEntry { dot, stamp: *stamp, value: value.clone() };
@@ -106,7 +106,7 @@ impl<T: Clone> Cell for RegisterNode<T> {
 }
 
 impl<T> Change for Write<T> {
-    fn superseded(&self) -> impl ExactSizeIterator<Item = Dot> {
+    fn superseded(&self) -> impl Iterator<Item = Dot> {
         self.superseded.iter().copied()
     }
 

@@ -14,14 +14,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::{Change, OrSet, OrSetDelta};
 use crate::context::{Context, LocalDot, TooManyReplicas};
 use crate::dots::Dots;
-use crate::elements::Elements;
+use crate::elements::{Builder, Elements};
 use crate::id::Dot;
-use crate::table::Builder;
 use crate::types::are_valid;
 use crate::types::few::Few;
 use crate::version::VersionVector;
 
-impl<E: Ord + Serialize> Serialize for OrSet<E> {
+impl<E: Ord + Hash + Serialize> Serialize for OrSet<E> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut parts = serializer.serialize_struct("OrSet", 2)?;
         parts.serialize_field("version", &self.version())?;
@@ -48,7 +47,7 @@ struct Parts<E> {
 struct Listed<E> {
     /// Numbers the replicas that have a dot here, with the highest dot of each.
     context: Context,
-    elements: Builder<E, Dots>,
+    elements: Builder<E>,
 }
 
 impl<E: Clone + Ord + Hash> TryFrom<Parts<E>> for OrSet<E> {
@@ -117,8 +116,10 @@ impl<E> TryFrom<DeltaParts<E>> for OrSetDelta<E> {
 
     fn try_from(parts: DeltaParts<E>) -> Result<Self, Self::Error> {
         let Few(changes) = parts.changes;
-        if !are_valid(&[parts.dot]) || !changes.iter().all(|change| are_valid(&change.superseded)) {
-            return Err("dots are not ascending, or a counter is out of range");
+        let is_before = |dot: &Dot| dot.replica != parts.dot.replica || dot.counter < parts.dot.counter;
+        let is_valid = |change: &Change<E>| are_valid(&change.superseded) && change.superseded.iter().all(is_before);
+        if !are_valid(&[parts.dot]) || !changes.iter().all(is_valid) {
+            return Err("no replica makes such a change");
         }
         Ok(Self { dot: parts.dot, changes })
     }
@@ -167,6 +168,11 @@ mod tests {
         for counter in [0, COUNTER_MAX + 1] {
             let delta = format!(r#"{{"dot":{},"changes":[]}}"#, dot(counter));
             assert!(serde_json::from_str::<OrSetDelta<u8>>(&delta).is_err());
+        }
+        for (superseded, is_read) in [(2, true), (3, false), (4, false)] {
+            let change = format!(r#"{{"element":7,"added":true,"superseded":[{}]}}"#, dot(superseded));
+            let delta = format!(r#"{{"dot":{},"changes":[{change}]}}"#, dot(3));
+            assert_eq!(serde_json::from_str::<OrSetDelta<u8>>(&delta).is_ok(), is_read, "{delta}");
         }
     }
 
