@@ -17,6 +17,7 @@ mod json;
 mod node;
 mod one_endpoint;
 mod pair;
+mod plain_types;
 mod seal;
 mod store_file;
 mod two_endpoints;
@@ -24,6 +25,7 @@ mod two_endpoints;
 pub use documents::{delta_apply, snapshot_merge};
 pub use json::json_import;
 pub use one_endpoint::frame;
+pub use plain_types::plain_types;
 pub use store_file::store_file;
 pub use two_endpoints::two_endpoints;
 
@@ -39,11 +41,12 @@ pub struct Target {
 }
 
 /// Everything there is to fuzz.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "delta_apply", body: delta_apply, seeds: documents::delta_seeds },
     Target { name: "snapshot_merge", body: snapshot_merge, seeds: documents::snapshot_seeds },
     Target { name: "json_import", body: json_import, seeds: json::seeds },
     Target { name: "frame", body: frame, seeds: one_endpoint::seeds },
+    Target { name: "plain_types", body: plain_types, seeds: plain_types::seeds },
     Target { name: "store_file", body: store_file, seeds: store_file::seeds },
     Target { name: "two_endpoints", body: two_endpoints, seeds: two_endpoints::seeds },
 ];
