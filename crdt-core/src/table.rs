@@ -204,7 +204,18 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
     where
         K: Borrow<Q>,
     {
-        self.remove_hashed(Spread::of(key), key)
+        if self.is_empty() {
+            return None;
+        }
+        let spread = Spread::of(key);
+        let (shard, len) = self.shard_mut(spread);
+        let position = shard.position(spread, key).ok()?;
+        let removed = Arc::make_mut(shard).remove(position);
+        if let Some(len) = len {
+            *len -= 1;
+        }
+        self.give_back();
+        Some(removed)
     }
 
     /// Decides about one entry having seen its value; copies no shard on [`Outcome::Keep`]. O(1),
@@ -248,24 +259,6 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
                 None
             }
         }
-    }
-
-    fn remove_hashed<Q>(&mut self, spread: Spread, key: &Q) -> Option<(K, V)>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        if self.is_empty() {
-            return None;
-        }
-        let (shard, len) = self.shard_mut(spread);
-        let position = shard.position(spread, key).ok()?;
-        let removed = Arc::make_mut(shard).remove(position);
-        if let Some(len) = len {
-            *len -= 1;
-        }
-        self.give_back();
-        Some(removed)
     }
 
     /// Splits a shard if one more entry would be too many for the shards there are; two, as a merge may have left

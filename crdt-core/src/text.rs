@@ -7,8 +7,12 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use smol_str::SmolStr;
+
+/// What is held in place.
+const INLINE_BYTES_MAX: usize = 23;
 
 /// Immutable text that is copied in O(1). 24 bytes, and no allocation up to 23 bytes of text.
 ///
@@ -66,7 +70,8 @@ impl PartialEq<&str> for Text {
 
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
-        Self(text.into())
+        // What is known to be short is copied at once, without asking what else it might be.
+        Self(if text.len() <= INLINE_BYTES_MAX { SmolStr::new_inline(text) } else { SmolStr::new(text) })
     }
 }
 
@@ -96,7 +101,22 @@ impl Serialize for Text {
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        SmolStr::deserialize(deserializer).map(Self)
+        /// Makes the text of the bytes where they lie, as `From` does.
+        struct TextVisitor;
+
+        impl Visitor<'_> for TextVisitor {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
+                Ok(text.into())
+            }
+        }
+
+        deserializer.deserialize_str(TextVisitor)
     }
 }
 
