@@ -37,10 +37,10 @@ pub(crate) use build::Builder;
 pub(crate) use merge::{Fuse, Outcome};
 
 /// Entries a shard, on average, above which one more shard is split off.
-const LOAD: usize = 48;
+const LOAD: usize = 80;
 
 /// Entries that stay in one shard without a directory.
-const SINGLE_MAX: usize = 72;
+const SINGLE_MAX: usize = 120;
 
 /// 2⁶⁴ divided by the golden ratio: as a factor it spreads low bits over all higher ones.
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -53,19 +53,7 @@ impl Sides {
 
     /// Merges the dots of one entry, none if a side lacks it: what both have stays, and so does what one side has
     /// and the other has not seen. Returns `None` if that is what I have already.
-    #[inline]
     pub(crate) fn merged(&self, mine: &[LocalDot], theirs: &[LocalDot]) -> Option<Dots> {
-        // Nearly always there is one at most on either side.
-        match (mine, theirs) {
-            ([mine], [theirs]) if *mine == self.translated(*theirs) => None,
-            ([mine], []) if self.is_news(*mine) => None,
-            ([], [theirs]) => Some(self.translated(*theirs)).filter(|dot| self.is_new(*dot)).map(Dots::One),
-            _ => self.met(mine, theirs),
-        }
-    }
-
-    /// As [`merged`](Self::merged), whatever there is.
-    fn met(&self, mine: &[LocalDot], theirs: &[LocalDot]) -> Option<Dots> {
         let theirs: Dots = theirs.iter().map(|dot| self.translated(*dot)).collect();
         let kept = mine.iter().copied().filter(|dot| theirs.contains(*dot) || self.is_news(*dot));
         let new = theirs.iter().copied().filter(|dot| self.is_new(*dot));
@@ -115,6 +103,14 @@ where
     F: FnMut(&E, &[LocalDot], &[LocalDot]),
 {
     fn mine(&mut self, element: &E, mine: &Held, theirs: Option<&Held>) -> Outcome<Held> {
+        // Nearly always there is one dot on either side, and it stays.
+        match (mine, theirs) {
+            (Held::Dot(mine), Some(Held::Dot(theirs))) if *mine == self.sides.translated(*theirs) => {
+                return Outcome::Keep;
+            }
+            (Held::Dot(mine), None) if self.sides.is_news(*mine) => return Outcome::Keep,
+            _ => {}
+        }
         let before = self.mine.dots(element, mine);
         let theirs = theirs.map_or(&[][..], |theirs| self.theirs.dots(element, theirs));
         let Some(after) = self.sides.merged(before, theirs) else { return Outcome::Keep };
@@ -123,6 +119,11 @@ where
     }
 
     fn theirs(&mut self, element: &E, theirs: &Held) -> Option<Held> {
+        if let Held::Dot(theirs) = theirs {
+            let dot = Some(self.sides.translated(*theirs)).filter(|dot| self.sides.is_new(*dot))?;
+            (self.changed)(element, &[], &[dot]);
+            return Some(Held::Dot(dot));
+        }
         let new = self.sides.merged(&[], self.theirs.dots(element, theirs))?;
         (self.changed)(element, &[], &new);
         match self.mine.settle(element, None, new) {
