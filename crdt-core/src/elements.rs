@@ -40,7 +40,7 @@ pub(crate) struct Elements<E> {
 
 /// What the entry of an element holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held {
+pub(crate) enum Held {
     /// The only dot.
     Dot(LocalDot),
     /// A note that the element has several, which are beside.
@@ -79,7 +79,17 @@ impl<E> Elements<E> {
 impl<E: Eq + Hash> Elements<E> {
     /// Yields elements and their dots, ascending, in no order that may be relied on.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&E, &[LocalDot])> {
-        self.entries.iter().map(|(element, held)| (element, self.several.dots(element, held)))
+        self.held().map(|(element, held)| (element, self.dots(element, held)))
+    }
+
+    /// Yields elements and what is [held](Self::dots) of their dots in a word, for those who keep many.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (&E, &Held)> {
+        self.entries.iter()
+    }
+
+    /// Returns the dots of an element that is there, ascending.
+    pub(crate) fn dots<'a>(&'a self, element: &E, held: &'a Held) -> &'a [LocalDot] {
+        self.several.dots(element, held)
     }
 
     /// Returns the dots of an element that is there, ascending.

@@ -57,6 +57,9 @@ impl Encoder<'_> {
 
     fn dots(&mut self, dots: &[LocalDot]) {
         self.out.put_varint(dots.len() as u64);
+        if let [only] = dots {
+            return self.dot(*only);
+        }
         let mut sorted: SmallVec<[LocalDot; 4]> = dots.iter().copied().collect();
         sorted.sort_unstable_by_key(|dot| self.rank(*dot));
         sorted.into_iter().for_each(|dot| self.dot(dot));
@@ -79,14 +82,14 @@ impl Encoder<'_> {
 
     fn set(&mut self, set: &SetNode) {
         self.dots(&set.presence);
-        let elements = ascending(set.elements.iter(), Value::rank);
+        let elements = ascending(set.elements.held(), Value::rank);
         self.out.put_varint(elements.len() as u64);
         for block in elements.chunks(BLOCK) {
             // Visits each, so that a block of them comes from memory at once and not one after the other.
-            self.out.reserve(block.iter().map(|(_, element, dots)| element.payload_len() + 4 * dots.len()).sum());
-            for (_, element, dots) in block {
+            self.out.reserve(block.iter().map(|(_, element, _)| element.payload_len() + 4).sum());
+            for (_, element, held) in block {
                 wire::put_value(self.out, element);
-                self.dots(dots);
+                self.dots(set.elements.dots(element, held));
             }
         }
     }
