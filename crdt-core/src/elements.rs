@@ -57,6 +57,9 @@ pub(crate) struct Builder<E> {
     several: table::Builder<E, Box<[LocalDot]>>,
 }
 
+/// Why the dots that an entry notes are there.
+const NOTED: &str = "several dots are noted in an entry once they are here";
+
 impl<E> Elements<E> {
     pub(crate) const fn new() -> Self {
         Self { entries: Table::new(), several: Several(Table::new()) }
@@ -126,12 +129,12 @@ impl<E: Clone + Eq + Hash> Elements<E> {
     where
         E: Borrow<Q>,
     {
-        match self.entries.remove_entry(element)? {
-            (element, Held::Dot(dot)) => Some((element, dot.into())),
-            (_, Held::Several) => {
-                self.several.0.remove_entry(element).map(|(element, dots)| (element, Dots::Many(dots)))
-            }
-        }
+        let (stored, held) = self.entries.remove_entry(element)?;
+        let dots = match held {
+            Held::Dot(dot) => dot.into(),
+            Held::Several => Dots::Many(self.several.0.remove(element).expect(NOTED)),
+        };
+        Some((stored, dots))
     }
 
     /// Changes the dots of one element to those that `change` returns: it appears with its first dot and goes
@@ -163,7 +166,7 @@ impl<E: Eq + Hash> Several<E> {
     {
         match held {
             Held::Dot(dot) => slice::from_ref(dot),
-            Held::Several => self.0.get(element).expect("several dots are noted in an entry once they are here"),
+            Held::Several => self.0.get(element).expect(NOTED),
         }
     }
 }

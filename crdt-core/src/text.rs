@@ -7,7 +7,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
 
-use serde::de::Visitor;
+use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use smol_str::SmolStr;
 
@@ -113,6 +113,11 @@ impl<'de> Deserialize<'de> for Text {
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
                 Ok(text.into())
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Text, E> {
+                let text = std::str::from_utf8(bytes);
+                text.map(Text::from).map_err(|_| E::invalid_value(Unexpected::Bytes(bytes), &self))
             }
         }
 

@@ -47,7 +47,7 @@ pub struct Config {
     pub frame_bytes_max: usize,
     /// The largest delta or snapshot that is put together from parts: 64 MiB. One that is refused
     /// takes at most twice its bytes besides; one that is accepted becomes data, which of nothing but
-    /// tiny entries may take 64 times its bytes (a snapshot twice that for a moment), so raise it only among friends.
+    /// tiny entries may take 66 times its bytes (a snapshot twice that for a moment), so raise it only among friends.
     pub message_bytes_max: usize,
     /// How much of a document's log is kept; a peer further behind gets a snapshot: 4 MiB.
     pub log_bytes_max: usize,

@@ -120,7 +120,7 @@ impl Encoder<'_> {
 
 /// Returns entries in the order of their keys, behind the ranks of these: numbers that order most keys without
 /// visiting them. O(n log n).
-fn ascending<'a, K: Ord, V: ?Sized>(
+fn ascending<'a, K: Ord, V>(
     entries: impl Iterator<Item = (&'a K, &'a V)>,
     rank: impl Fn(&K) -> u128,
 ) -> Vec<(u128, &'a K, &'a V)> {

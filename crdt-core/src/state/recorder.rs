@@ -9,7 +9,6 @@ use crate::changes::{Change, Changed, Changes};
 use crate::clock::Stamp;
 use crate::context::{Context, LocalDot, ReplicaIndex};
 use crate::digest::{Digest, EntryHash, PRESENCE, PathHash, counter_payload, value_payload};
-
 use crate::node::{CounterEntry, CounterNode, RegisterEntry, RegisterNode};
 use crate::path::{Key, Path};
 use crate::planted::{Bug, is_planted};
