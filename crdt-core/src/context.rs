@@ -186,6 +186,13 @@ impl Context {
         }
     }
 
+    /// Numbers the replica of a dot and covers it: what is read of a value comes before its version.
+    pub(crate) fn note(&mut self, dot: Dot) -> Result<LocalDot, TooManyReplicas> {
+        let index = self.intern(dot.replica)?;
+        self.raise(index, dot.counter);
+        Ok(LocalDot::new(index, dot.counter))
+    }
+
     /// Covers a whole version, which must cover this one.
     pub(crate) fn rise_to(&mut self, version: &VersionVector) -> Result<(), String> {
         if self.numbered().any(|(index, replica)| self.counter(index) > version.counter(replica)) {

@@ -272,7 +272,7 @@ impl Plain for MvRegister<u8> {
     }
 
     fn look(&self) {
-        assert_eq!(self.values().len(), self.values().count());
+        assert!(through_bytes(self).values().eq(self.values()));
     }
 }
 

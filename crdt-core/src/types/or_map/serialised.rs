@@ -99,12 +99,8 @@ impl<K: Clone + Ord + Hash, C: Cell> Listed<K, C> {
         if dots.is_empty() || !are_valid(&dots) {
             return Err("entries are missing, or not ascending, or a counter is out of range".into());
         }
-        let number = |dot: Dot| {
-            let index = self.context.intern(dot.replica)?;
-            self.context.raise(index, dot.counter);
-            Ok(LocalDot::new(index, dot.counter))
-        };
-        let dots: Result<SmallVec<[LocalDot; 1]>, TooManyReplicas> = dots.into_iter().map(number).collect();
+        let dots: Result<SmallVec<[LocalDot; 1]>, TooManyReplicas> =
+            dots.into_iter().map(|dot| self.context.note(dot)).collect();
         let dots = dots.map_err(|error| error.to_string())?;
         let cell = C::read(dots.into_iter().zip(entries)).ok_or("no replica writes such an entry")?;
         self.len += usize::from(cell.is_visible());

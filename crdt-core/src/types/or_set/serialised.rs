@@ -12,7 +12,7 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{Change, OrSet, OrSetDelta};
-use crate::context::{Context, LocalDot, TooManyReplicas};
+use crate::context::{Context, TooManyReplicas};
 use crate::dots::Dots;
 use crate::elements::{Builder, Elements};
 use crate::id::Dot;
@@ -68,12 +68,7 @@ impl<E: Clone + Ord + Hash> Listed<E> {
         if dots.is_empty() || !are_valid(dots) {
             return Err("dots are missing, or not ascending, or a counter is out of range".into());
         }
-        let number = |dot: &Dot| {
-            let index = self.context.intern(dot.replica)?;
-            self.context.raise(index, dot.counter);
-            Ok(LocalDot::new(index, dot.counter))
-        };
-        let dots: Result<Dots, TooManyReplicas> = dots.iter().map(number).collect();
+        let dots: Result<Dots, TooManyReplicas> = dots.iter().map(|dot| self.context.note(*dot)).collect();
         self.elements.push(element, dots.map_err(|error| error.to_string())?);
         Ok(())
     }
